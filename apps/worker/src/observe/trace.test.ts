@@ -1,9 +1,10 @@
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
+import type { Telemetry } from '@millrace/shared/telemetry/port';
 import { describe, expect, test } from 'vitest';
 import { applyEntry, emptyHistory } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
 import type { RunReport } from '../run/report.ts';
-import { spansOf, traceHeaders } from './trace.ts';
+import { spansOf, traceHeaders, traceRuns } from './trace.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const parent = `00-${traceId}-b7ad6b7169203331-01`;
@@ -84,16 +85,98 @@ describe('the spans of a run', () => {
     expect(new Set(spans.map((span) => span.traceId))).toEqual(new Set([traceId]));
   });
 
-  test('have no attempt that has not ended', () => {
-    const history = historyOf([1, undefined, '']);
-    const handedBack = report(1, history, { outcome: { kind: 'handed_back' } });
-    expect(namesOf(handedBack)).toEqual(['queue wait', 'run']);
+  test('are all that a dead run owes, also of attempts that ended before it died', () => {
+    const dead = historyOf([1, 1, 'upstream_reset'], [1, 2, 'worker_lost'], [2, 2, 'completed']);
+    const spans = spansOf(report(2, dead), providerOf);
+    const names = ['queue wait', 'run', 'run', 'chat gpt', 'chat gpt', 'chat gpt'];
+    expect(spans.map(({ name }) => name)).toEqual(names);
+    expect(spans[1]).toMatchObject({ startedAt: 2010, isError: true });
+    expect(spans[1]?.attributes).toMatchObject({ 'millrace.run': 1, 'millrace.outcome': 'lost' });
+    const linked = spans.flatMap(({ links = [] }) => links.map(({ spanId }) => spanId));
+    expect(spans.map(({ spanId }) => spanId)).toEqual(expect.arrayContaining(linked));
+  });
+
+  test('are all that a dead run owes, also if none of its attempts was open', () => {
+    const spans = spansOf(
+      report(2, historyOf([1, 1, 'upstream_reset'], [2, 2, 'completed'])),
+      providerOf,
+    );
+    const names = ['queue wait', 'run', 'run', 'chat gpt', 'chat gpt'];
+    expect(spans.map(({ name }) => name)).toEqual(names);
+    expect(spans[1]).toMatchObject({ isError: false });
+    expect(spans[1]?.attributes['millrace.outcome']).toBeUndefined();
+  });
+
+  test('are those of several dead runs, back to the last one that handed the request over', () => {
+    const history = historyOf(
+      [1, 1, 'handed_over'],
+      [2, 3, 'worker_lost'],
+      [3, 4, 'worker_lost'],
+      [4, 4, 'completed'],
+    );
+    const spans = spansOf(report(4, history), providerOf);
+    const runs = spans.filter(({ name }) => name === 'run');
+    expect(runs.map(({ attributes }) => attributes['millrace.run'])).toEqual([2, 3, 4]);
+    expect(spans.filter(({ kind }) => kind === 'client')).toHaveLength(3);
+    expect(spans.filter(({ name }) => name === 'queue wait')).toEqual([]);
+  });
+
+  test('are none of a request that had ended before, and none of a run that the next one reports', () => {
+    expect(namesOf(report(1, undefined))).toEqual([]);
+    const handedBack: Partial<RunReport> = { outcome: { kind: 'handed_back' } };
+    expect(namesOf(report(1, historyOf([1, 1, 'upstream_reset']), handedBack))).toEqual([]);
+    expect(namesOf(report(1, emptyHistory(), handedBack))).toEqual(['queue wait', 'run']);
   });
 
   test('a hedge that lost, and an attempt that its client cancelled, are no errors', () => {
     const history = historyOf([1, 1, 'superseded'], [1, 1, 'cancelled'], [1, 1, 'upstream_reset']);
     const spans = spansOf(report(1, history), providerOf).filter(({ kind }) => kind === 'client');
     expect(spans.map(({ isError }) => isError)).toEqual([false, false, true]);
+  });
+});
+
+describe('the metrics of an attempt', () => {
+  const calls: string[] = [];
+  const telemetry: Telemetry = {
+    sample: 1,
+    propagate: false,
+    record() {},
+    measure: (_, attributes) => void calls.push(String(attributes['error.type'])),
+    close: async () => {},
+  };
+  const measured = (...reports: RunReport[]) => {
+    calls.length = 0;
+    for (const one of reports) traceRuns(telemetry, providerOf)(one);
+    return calls;
+  };
+
+  test('are sent once, by the run that follows, if its own run died', () => {
+    const dead = historyOf([1, 1, 'upstream_reset'], [1, 2, 'worker_lost'], [2, 2, 'completed']);
+    expect(measured(report(2, dead))).toEqual(['upstream_reset', 'worker_lost', 'undefined']);
+  });
+
+  test('are sent once if its own run was fenced, or handed the request over', () => {
+    const fenced = report(1, historyOf([1, 1, 'aborted']), { outcome: { kind: 'dropped' } });
+    const next = report(2, historyOf([1, 2, 'worker_lost'], [2, 2, 'completed']));
+    expect(measured(fenced, next)).toEqual(['worker_lost', 'undefined']);
+
+    const outcome: ActivationOutcome = { kind: 'handed_back' };
+    const ends: [number, number, string][] = [
+      [1, 1, 'upstream_reset'],
+      [1, 1, 'handed_over'],
+    ];
+    const first = report(1, historyOf(...ends), { outcome });
+    const second = report(2, historyOf(...ends, [2, 2, 'completed']));
+    expect(measured(first, second)).toEqual(['upstream_reset', 'undefined', 'undefined']);
+  });
+
+  test('are sent once if its own run gave the request back between two attempts', () => {
+    for (const kind of ['handed_back', 'not_yet'] as const) {
+      const first = report(1, historyOf([1, 1, 'upstream_reset']), { outcome: { kind } });
+      const run = kind === 'not_yet' ? 1 : 2;
+      const second = report(run, historyOf([1, 1, 'upstream_reset'], [run, run, 'completed']));
+      expect(measured(first, second)).toEqual(['upstream_reset', 'undefined']);
+    }
   });
 });
 

@@ -7,13 +7,12 @@ import type { Attributes, SpanRecord, Telemetry } from '@millrace/shared/telemet
 import { readTraceparent, spanIdOf, traceparentOf } from '@millrace/shared/telemetry/trace-context';
 import type { Parent } from '@millrace/shared/telemetry/trace-context';
 import type { AttemptState, History } from '../continuation/history.ts';
-import { endedAttempts } from '../run/report.ts';
 import type { RunReport } from '../run/report.ts';
 
 /*
  * The spans of a run, made from its report when it has ended: the wait in the queue, the run and its attempts, with the
- * GenAI conventions (semantic-conventions-genai v0.1.0). A run that takes a request over also makes those of the worker that
- * died, from the log. So each span is made once, and a request costs nothing for its trace before its end.
+ * GenAI conventions (semantic-conventions-genai v0.1.0). A run that takes a request over also makes those of the runs before
+ * that made none, from the log. So each span is made once, and a request costs nothing for its trace before its end.
  */
 
 /** The provider of a target; undefined if the config does not have it any more. */
@@ -24,7 +23,7 @@ export const traceRuns =
   (telemetry: Telemetry, providerOf: ProviderOf) =>
   (report: RunReport): void => {
     for (const span of spansOf(report, providerOf)) telemetry.record(span);
-    for (const attempt of endedAttempts(report)) {
+    for (const attempt of owedAttempts(report)) {
       measureAttempt(telemetry, attempt, report, providerOf);
     }
   };
@@ -49,20 +48,53 @@ type Ended = { started: AttemptStarted; ended: AttemptEnded };
 const attemptSpanId = (id: string, attempt: number) => spanIdOf(id, `attempt ${attempt}`);
 const runSpanId = (id: string, run: number) => spanIdOf(id, `run ${run}`);
 
-/** The spans that this run has to send; none if its request is not traced. */
+/**
+ * The last run before this one that handed the request over; 0: none. It has sent everything before its end. All other
+ * runs before were killed, or left their spans to this one (`leavesSpans`).
+ */
+const lastReported = ({ run, history }: RunReport): number =>
+  Math.max(
+    0,
+    ...(history?.ledger ?? []).flatMap(({ ended }) =>
+      ended?.outcome === 'handed_over' && ended.run < run ? [ended.run] : [],
+    ),
+  );
+
+/**
+ * Whether the run that follows sends the spans and metrics of this one. Both decide by the log alone: a run that did not
+ * end the request has sent them only if it ended an attempt as `handed_over`, or if there is none.
+ */
+function leavesSpans({ run, history, outcome: { kind } }: RunReport): boolean {
+  if (kind !== 'handed_back') return kind === 'dropped' || kind === 'not_yet';
+  const attempts = history?.ledger ?? [];
+  const handsOver = attempts.some(
+    ({ ended }) => ended?.run === run && ended.outcome === 'handed_over',
+  );
+  return attempts.length > 0 && !handsOver;
+}
+
+/** The attempts of which this run sends the spans and metrics: those that ended, and that no run before has sent. */
+function owedAttempts(report: RunReport): Ended[] {
+  if (leavesSpans(report)) return [];
+  const reported = lastReported(report);
+  return (report.history?.ledger ?? []).flatMap(({ started, ended }) =>
+    ended && ended.run > reported ? [{ started, ended }] : [],
+  );
+}
+
+/** The spans that this run has to send; none if its request is not traced, or had ended before. */
 export function spansOf(report: RunReport, providerOf: ProviderOf): SpanRecord[] {
-  const { activation, outcome } = report;
+  const { activation, history } = report;
   const parent = readTraceparent(activation.data.trace?.parent);
-  // Another run has the request, or will have it under the same number.
-  if (!parent || outcome.kind === 'dropped' || outcome.kind === 'not_yet') return [];
-  const attempts = endedAttempts(report);
-  const lost = new Set(
+  if (!parent || !history || leavesSpans(report)) return [];
+  const attempts = owedAttempts(report);
+  const before = new Set(
     attempts.map(({ started }) => started.run).filter((run) => run < report.run),
   );
   const trace = { traceId: parent.traceId, state: activation.data.trace?.state };
   return [
-    ...queueSpans(report, lost, parent),
-    ...[...lost].map((run) => lostRunSpan(report, run, attempts)),
+    ...queueSpans(report, parent),
+    ...[...before].map((run) => earlierRunSpan(report, run, attempts)),
     runSpan(report),
     ...attempts.map((attempt) => attemptSpan(report, attempt, providerOf)),
   ].map((span) => ({ parentSpanId: parent.spanId, ...span, ...trace }));
@@ -70,17 +102,17 @@ export function spansOf(report: RunReport, providerOf: ProviderOf): SpanRecord[]
 
 type Made = Omit<SpanRecord, 'traceId'>;
 
-/** The wait before the first run: from that run, or from the one that follows it if it was lost. */
-function queueSpans(report: RunReport, lost: ReadonlySet<number>, parent: Parent): Made[] {
+/** The wait before the first run: from that run, or from the one that sends its spans. */
+function queueSpans(report: RunReport, parent: Parent): Made[] {
+  if (lastReported(report) > 0) return [];
   const { activation, run, startedAt, history } = report;
-  const known = history?.ledger ?? [];
-  const first = Math.min(run, ...known.map(({ started }) => started.run));
-  if (first !== run && !lost.has(first)) return [];
-  const endedAt = first === run ? startedAt : (known[0]?.started.at ?? startedAt);
+  const [earliest] = history?.ledger ?? [];
+  const first = Math.min(run, earliest?.started.run ?? run);
+  const endedAt = first === run ? startedAt : (earliest?.started.at ?? startedAt);
   const { priority } = activation.data.standing ?? {};
   return [
     {
-      spanId: spanIdOf(activation.id, `queue ${run}`),
+      spanId: spanIdOf(activation.id, `queue ${first}`),
       parentSpanId: parent.spanId,
       name: 'queue wait',
       kind: 'internal',
@@ -114,22 +146,26 @@ function runSpan({ activation, run, startedAt, endedAt, outcome, history }: RunR
   };
 }
 
-/** The run of a worker that died: from its first attempt until another worker took the request over. */
-function lostRunSpan({ activation }: RunReport, run: number, attempts: readonly Ended[]): Made {
+/**
+ * A run before, from its first attempt to the end of its last one. It was lost if it left one open; otherwise the log does
+ * not say whether its worker died, or gave the request back between two attempts.
+ */
+function earlierRunSpan({ activation }: RunReport, run: number, attempts: readonly Ended[]): Made {
   const own = attempts.filter(({ started }) => started.run === run);
+  const isLost = own.some(({ ended }) => ended.outcome === 'worker_lost');
   return {
     spanId: runSpanId(activation.id, run),
     name: 'run',
     kind: 'internal',
     startedAt: Math.min(...own.map(({ started }) => started.at)),
     endedAt: Math.max(...own.map(({ ended }) => ended.at)),
-    isError: true,
+    isError: isLost,
     attributes: {
       'millrace.request.id': activation.id,
       'millrace.run': run,
       'millrace.model': activation.data.model,
-      'millrace.outcome': 'lost',
-      'error.type': 'worker_lost',
+      'millrace.outcome': isLost ? 'lost' : undefined,
+      'error.type': isLost ? 'worker_lost' : undefined,
     },
   };
 }
