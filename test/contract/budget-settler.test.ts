@@ -231,9 +231,12 @@ test('while entries are not stored it looks once for each review, and rests betw
 test('a key that cannot be settled is reported once, and the others are settled', async () => {
   const id = await reserve();
   const errors: Error[] = [];
-  await server.connect().set(keyspace().budgetTotals('broken'), 'no hash');
+  const redis = server.connect();
+  await redis.set(keyspace().budgetTotals('broken'), 'no hash');
+  await redis.set(keyspace().reservations('broken'), 'no hash');
+  const ids = new Set(['broken', keyId]);
   start({
-    budgeted: async () => new Set(['broken', keyId]),
+    budgeted: async () => new Set(ids),
     onError: (error) => errors.push(error as Error),
   });
   const entries = [ended(id)];
@@ -244,6 +247,12 @@ test('a key that cannot be settled is reported once, and the others are settled'
   await store(...more);
   settler.stored(more);
   await expect.poll(reservedIds).toEqual([]);
+  ids.delete('broken');
+  // Two reviews at least.
+  for (let i = 0; i < 2; i++) {
+    await store(ended(await reserve()));
+    await expect.poll(reservedIds).toEqual([]);
+  }
   expect(errors.map(({ message }) => message)).toEqual([
     "the budget of key 'broken' cannot be settled",
   ]);

@@ -136,7 +136,7 @@ export function startSettler(options: SettlerOptions): Settler {
       await settleDue();
       await trySettling(keyId, () => overOf(keyId));
     }
-    for (const keyId of former) await forget(keyId);
+    for (const keyId of former) if (!failing.has(keyId)) await forget(keyId);
     rounds += 1;
   }
 
