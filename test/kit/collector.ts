@@ -28,6 +28,8 @@ export type Collector = {
   readonly spans: readonly SeenSpan[];
   /** Names of metrics, with the number of their data points. */
   readonly metrics: ReadonlyMap<string, number>;
+  /** The attributes of each data point. */
+  readonly points: readonly { name: string; attributes: Record<string, unknown> }[];
   /** Refuses connections until `resume`. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -59,7 +61,10 @@ type Export = {
   }[];
   resourceMetrics?: {
     scopeMetrics: {
-      metrics: (Record<'sum' | 'histogram', { dataPoints: unknown[] } | undefined> & {
+      metrics: (Record<
+        'sum' | 'histogram',
+        { dataPoints: { attributes: Attributes }[] } | undefined
+      > & {
         name: string;
       })[];
     }[];
@@ -103,6 +108,7 @@ const seenSpan = (span: RawSpan, resource: Record<string, unknown>): SeenSpan =>
 export async function startCollector(): Promise<Collector> {
   const spans: SeenSpan[] = [];
   const metrics = new Map<string, number>();
+  const points: Collector['points'][number][] = [];
   const sockets = new Set<Socket>();
 
   function take({ resourceSpans = [], resourceMetrics = [] }: Export): void {
@@ -114,8 +120,9 @@ export async function startCollector(): Promise<Collector> {
     }
     for (const { scopeMetrics } of resourceMetrics) {
       for (const { name, sum, histogram } of scopeMetrics.flatMap((scope) => scope.metrics)) {
-        const points = (sum ?? histogram)?.dataPoints.length ?? 0;
-        metrics.set(name, (metrics.get(name) ?? 0) + points);
+        const added = (sum ?? histogram)?.dataPoints ?? [];
+        metrics.set(name, (metrics.get(name) ?? 0) + added.length);
+        for (const { attributes } of added) points.push({ name, attributes: plain(attributes) });
       }
     }
   }
@@ -146,6 +153,7 @@ export async function startCollector(): Promise<Collector> {
     url: `http://127.0.0.1:${port}`,
     spans,
     metrics,
+    points,
     pause: stop,
     resume: () => listen(port),
     close: async () => {

@@ -61,8 +61,10 @@ export function factsOf(response: ServerResponse): RequestFacts {
 
 /** The model as the client wrote it, which may be unknown here. */
 export function noteModel(response: ServerResponse, model: string): void {
-  factsOf(response).model = model.slice(0, longestText);
+  factsOf(response).model = notedModel(model);
 }
+
+export const notedModel = (model: string): string => model.slice(0, longestText);
 
 type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
 

@@ -38,8 +38,15 @@ export type OtlpOptions = {
   logger: Pick<Logger, 'info' | 'warn'>;
 };
 
-/** Spans that wait for the collector; further ones are dropped. At about 1 KB each they take 8 MB. */
+/**
+ * Spans that wait for the collector; further ones are dropped. At about 1 KB each they take 8 MB, and 48 MB if clients and
+ * providers send the longest texts.
+ */
 export const maxQueuedSpans = 8192;
+/** Characters of one attribute: clients choose models, and providers the ids of answers. */
+const maxAttributeChars = 256;
+/** Texts of one attribute, as the finish reasons of an answer with several choices. */
+const maxAttributeTexts = 8;
 /**
  * Spans in one request to the collector. Turning them into JSON blocks the event loop for 2 ms, and the end of a process sends
  * all batches at once, of which the exporter takes 30.
@@ -96,7 +103,7 @@ export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
     record(span) {
       ids.plan(span);
       const recorded = tracer.startSpan(
-        span.name,
+        cut(span.name),
         {
           kind: kinds[span.kind],
           startTime: span.startedAt,
@@ -172,10 +179,21 @@ function parentOf({ parentSpanId, ...span }: SpanRecord): Context {
 function known(attributes: Attributes): Record<string, AttributeValue> {
   const all: Record<string, AttributeValue> = {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined) all[name] = value;
+    if (value !== undefined) all[name] = bounded(value);
   }
   return all;
 }
+
+function bounded(value: AttributeValue): AttributeValue {
+  if (Array.isArray(value)) return value.slice(0, maxAttributeTexts).map(cut);
+  return typeof value === 'string' ? cut(value) : value;
+}
+
+/** A copy: a part of a string would keep the whole one in memory. */
+const cut = (text: string): string =>
+  text.length <= maxAttributeChars
+    ? text
+    : Buffer.from(text.slice(0, maxAttributeChars)).toString();
 
 type Exported = { code: number; error?: Error };
 type Exporter<T> = { export(data: T, done: (result: Exported) => void): void };

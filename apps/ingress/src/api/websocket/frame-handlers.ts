@@ -8,6 +8,7 @@ import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { parseCursor } from '../cursor.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
+import { notedModel } from '../../observe/request-log.ts';
 import { cancelledEvent, socketEvent } from '../jobs/job-event.ts';
 import { findJob } from '../jobs/routes.ts';
 import { statusOf } from '../jobs/view.ts';
@@ -84,7 +85,7 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   if (prepared.kind === 'refused') {
     const error = errorOf(prepared);
     const { status, error: body } = error;
-    const about = { key: principal.keyId, model: submission.model };
+    const about = { key: principal.keyId, model: notedModel(submission.model) };
     span?.end({ outcome: 'failed', status, code: body.code, ...about });
     throw error;
   }
