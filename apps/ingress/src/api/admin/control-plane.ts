@@ -8,11 +8,20 @@ import { within } from '../../store-timeout.ts';
 export const controlPlanePath = '/admin/*';
 
 /**
+ * A percent-escape of a target's name. Dots, slashes, backslashes, percent signs and control characters could make another path of
+ * it; `%2F` is matched as a separator.
+ */
+const escaped = '%(?!2e|2f|5c|25|[01]|7f)[0-9a-f]{2}';
+const targetSegment = String.raw`(?:[\w@]|${escaped})(?:[\w.:@=+-]|${escaped})*`;
+
+/**
  * The changes that are none of keys. The control plane decodes and normalizes a path again, so only plain segments are known to
  * lead where they seem to.
  */
-const ofFleet =
-  /^\/admin\/(?:config\/reload|fleet\/\w[\w.:@-]*\/[a-z]+|upstreams(?:(?:\/|%2F)\w[\w.:@-]*)+|queues(?:\/\w[\w.:@-]*)+)\/?(?:\?|$)/i;
+const ofFleet = new RegExp(
+  String.raw`^/admin/(?:config/reload|fleet/\w[\w.:@-]*/[a-z]+|upstreams(?:(?:/|%2F)${targetSegment})+|queues(?:/\w[\w.:@-]*)+)/?(?:\?|$)`,
+  'i',
+);
 
 /** Whether a request for this path of the control plane may change keys. */
 export const mayChangeKeys = (method: string, url: string): boolean =>
