@@ -1,5 +1,7 @@
 import type { CheckConfig } from '@millrace/shared/config';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Target } from '@millrace/shared/domain/request';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import { startChecks } from './checks.ts';
 import type { Answer, CheckChange, Question } from './checks.ts';
 import { fail, fault, pass, startMembers, statesOf, target } from './health.fixture.ts';
@@ -18,7 +20,7 @@ type Asked = { by: string; at: number; question: Question };
 
 /** Workers that check one provider with two targets. */
 function startCheckers(check: CheckConfig = models) {
-  const { fleet, join } = startMembers();
+  const { fleet, held, join } = startMembers();
   const asked: Asked[] = [];
   const told: CheckChange[] = [];
   const startedAt = Date.now();
@@ -47,6 +49,9 @@ function startCheckers(check: CheckConfig = models) {
 
   return {
     fleet,
+    /** An operator opens or closes a target. */
+    open: (one: Target) => void held.add(targetKey(one)),
+    close: (one: Target) => void held.delete(targetKey(one)),
     start,
     asked,
     told,
@@ -111,6 +116,36 @@ describe('a provider', () => {
     expect(asked.length).toBeGreaterThanOrEqual(3);
     expect(asked.length).toBeLessThanOrEqual(4);
   });
+
+  test('is not asked more often because an operator has opened one of its targets', async () => {
+    const { open, start, say, asked } = startCheckers();
+    const one = await start('one');
+    open(target);
+    await pass(61_000);
+    expect(asked).toHaveLength(3);
+    // Nor if the last check before the order has failed.
+    say(fault('upstream_unreachable'));
+    await pass(30_000);
+    open(other);
+    await pass(120_000);
+    expect(asked).toHaveLength(4);
+    expect(one.checks.failing()).toEqual([]);
+  });
+
+  test.each(['models', 'prompt'] as const)(
+    'is not asked for %s while operators have opened all of its targets',
+    async (kind) => {
+      const { open, close, start, asked } = startCheckers({ ...models, kind });
+      await start('one');
+      open(target);
+      open(other);
+      await pass(61_000);
+      expect(asked).toHaveLength(1);
+      close(other);
+      await pass(1001);
+      expect(asked).toHaveLength(2);
+    },
+  );
 
   test('that dies while nobody asks it is known before the next request', async () => {
     const { start, say } = startCheckers();

@@ -23,7 +23,7 @@ export type Answer = { kind: 'ok' } | { kind: 'fault'; fault: Fault };
 
 export type ChecksOptions = {
   fleet: Gossip;
-  health: Pick<Health, 'admit' | 'claimProbe' | 'started' | 'checked' | 'stateOf'>;
+  health: Pick<Health, 'admit' | 'claimProbe' | 'started' | 'checked' | 'stateOf' | 'isHeld'>;
   providers: readonly CheckedProvider[];
   /** Makes the check's request; the signal aborts it. */
   ask(question: Question, signal: AbortSignal): Promise<Answer>;
@@ -48,8 +48,8 @@ export type Checks = {
   /** The same by target, for all that were checked. */
   byTarget(): readonly (Target & { ok: number; failed: number })[];
   /**
-   * Whether the last check failed, for every target that this worker checks; empty while another worker does. A check of a
-   * provider's list of models stands for all of its targets.
+   * Whether the last check failed, for every target that this worker checks and no operator has opened; empty while another
+   * worker checks. A check of a provider's list of models stands for all of its targets.
    */
   failing(): readonly (Target & { isFailing: boolean })[];
   /** Checks these from now on. What is known of those that stay is kept. */
@@ -118,8 +118,10 @@ export function startChecks({
     clearTimeout(provider.timer);
     if (provider.asking) return;
     const { check, askedAt, failed, targets } = provider;
-    const isUnhealthy =
-      failed.size > 0 || targets.some((target) => health.stateOf(target) !== 'closed');
+    const isUnhealthy = targets.some(
+      (target) =>
+        !health.isHeld(target) && (failed.has(target) || health.stateOf(target) !== 'closed'),
+    );
     const dueAt = askedAt + (isUnhealthy ? check.unhealthyIntervalMs : check.intervalMs);
     const waitMs = Math.max(0, dueAt - performance.now());
     provider.timer = setTimeout(() => void checkProvider(provider), waitMs);
@@ -134,6 +136,7 @@ export function startChecks({
     // After the process was blocked, a timer may run before it learns that its lease has expired; the next
     // renewal sets the timers again.
     if (performance.now() > leadsUntil) return;
+    if (provider.targets.every(health.isHeld)) return;
     const asking = new AbortController();
     provider.asking = asking;
     provider.askedAt = performance.now();
@@ -270,7 +273,9 @@ export function startChecks({
       performance.now() > leadsUntil
         ? []
         : checkedProviders.flatMap(({ targets, failed }) =>
-            targets.map((target) => ({ ...target, isFailing: failed.has(target) })),
+            targets
+              .filter((target) => !health.isHeld(target))
+              .map((target) => ({ ...target, isFailing: failed.has(target) })),
           ),
     replace(next) {
       const states = statesOf(next).map(

@@ -24,6 +24,15 @@ export function startMembers(rules: Partial<BreakerConfig> = {}) {
   vi.useFakeTimers({ now: 1_800_000_000_000 });
   const fleet = createMemoryGossip();
   const policy = { ...defaults, ...rules };
+  /** The keys of the targets that an operator has opened. */
+  const held = new Set<string>();
+  const holds = {
+    get: (key: string) => (held.has(key) ? { by: 'ops', at: 0 } : undefined),
+    get keys() {
+      return [...held];
+    },
+    onChange: () => {},
+  };
   onTestFinished(() => {
     vi.useRealTimers();
   });
@@ -45,6 +54,7 @@ export function startMembers(rules: Partial<BreakerConfig> = {}) {
       now,
       random: () => random,
       wasLate: () => isLate,
+      holds,
       onChange: (change) => changes.push(change),
       onError: (error) => errors.push(error),
     });
@@ -53,7 +63,7 @@ export function startMembers(rules: Partial<BreakerConfig> = {}) {
     return { health, changes, errors, wasLate: (is: boolean) => void (isLate = is) };
   }
 
-  return { fleet, policy, join };
+  return { fleet, policy, held, join };
 }
 
 export const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);

@@ -28,8 +28,11 @@ import { createWakeUp } from './wake-up.ts';
 const startWithinMs = 1000;
 /** Milliseconds until this worker tries again to claim a probe that another worker holds. */
 const holdMs = 1000;
-/** Milliseconds until a request looks again whether an operator has closed the target. */
-const heldLookMs = 1000;
+/**
+ * Milliseconds after which a client should try again a target that an operator has opened. The time is unknown; a request that
+ * waits here is woken when the target is closed.
+ */
+const heldRetryMs = 30_000;
 /** Milliseconds that a claim normally takes at most. */
 const claimMs = 50;
 
@@ -155,7 +158,8 @@ export function createHealth(options: HealthOptions): Health {
     const breaker = breakers.of(key);
     const won = await probes.claim(key, breaker.policy.probeIntervalMs);
     const state = breakers.look(breaker);
-    const after = isClosed ? 'no' : admits(state, breaker.policy, now(), random);
+    const isRefused = isClosed || isHeld(key);
+    const after = isRefused ? 'no' : admits(state, breaker.policy, now(), random);
     if (won && after === 'ask' && state.kind === 'half-open') {
       claimed.set(
         key,
@@ -256,6 +260,7 @@ export function createHealth(options: HealthOptions): Health {
       const key = targetKey(target);
       return isHeld(key) ? 'open' : breakers.look(breakers.of(key)).kind;
     },
+    isHeld: (target) => isHeld(targetKey(target)),
     inFlight: (target) => view.inFlight(targetKey(target)),
     firstTokenMs: (target) => view.target(targetKey(target)).firstToken.read(now()),
     successRate(target) {
@@ -265,8 +270,7 @@ export function createHealth(options: HealthOptions): Health {
     },
     nextTryAt(target) {
       const { key, policy, record } = breakers.of(targetKey(target));
-      // Its end wakes those that wait; this is for a message that was lost.
-      if (isHeld(key)) return now() + heldLookMs;
+      if (isHeld(key)) return now() + heldRetryMs;
       const soon = probes.has(key) ? now() + claimMs : undefined;
       return nextChangeAt(record.state, policy, now()) ?? holds.get(key) ?? soon;
     },

@@ -30,9 +30,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function healthOf() {
+function healthOf(bus = createMemoryGossip().join('w')) {
   return createHealth({
-    bus: createMemoryGossip().join('w'),
+    bus,
     worker: 'w',
     breakerOf: () => policy,
     holds,
@@ -52,6 +52,35 @@ test('a target that an operator has opened is not asked, whatever its breaker an
     held: ['openai/gpt-4o'],
     targets: [{ state: 'open', since: hold.at, held: hold }],
   });
+  health.close();
+});
+
+test('a probe that is claimed while an operator opens the target does not start', async () => {
+  const bus = createMemoryGossip().join('w');
+  const claim = Promise.withResolvers<void>();
+  const health = healthOf({
+    ...bus,
+    claim: (...asked) => claim.promise.then(() => bus.claim(...asked)),
+  });
+  for (let i = 0; i < 5; i += 1) {
+    health.started(target)({ kind: 'fault', fault: { code: 'upstream_reset', message: 'no' } });
+  }
+  await vi.advanceTimersByTimeAsync(policy.probeIntervalMs);
+  expect(health.admit(target)).toBe('ask');
+  const claiming = health.claimProbe(target);
+  stored.set('openai/gpt-4o', hold);
+  await holds.look();
+  claim.resolve();
+  expect(await claiming).toBe(false);
+  expect(health.counters().probes.started).toBe(0);
+  health.close();
+});
+
+test('clients are not asked to try it again each second', async () => {
+  stored.set('openai/gpt-4o', hold);
+  await holds.look();
+  const health = healthOf();
+  expect(health.nextTryAt(target)).toBe(Date.now() + 30_000);
   health.close();
 });
 

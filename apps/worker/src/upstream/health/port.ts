@@ -60,7 +60,10 @@ export type Health = {
   claimProbe(target: Target): Promise<boolean>;
   /** An active check that is not a call has ended. `fault`: why it failed. */
   checked(target: Target, end: 'ok' | 'failed', fault?: Fault): void;
+  /** `open` for a target that an operator has opened. */
   stateOf(target: Target): StateKind;
+  /** Whether an operator has opened it: nothing is sent to it. */
+  isHeld(target: Target): boolean;
   /** Calls under way in the whole fleet. */
   inFlight(target: Target): number;
   /** Milliseconds, averaged over about the last minute; undefined if unknown. */
