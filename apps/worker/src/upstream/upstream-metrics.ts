@@ -249,12 +249,12 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   gauge(
     'millrace_model_targets',
-    'Targets of a public model: all, and those whose breaker is not open',
+    'Targets of a public model: all, and those that neither their breaker nor an operator has opened',
     ['model', 'state'],
     (add) => {
-      const open = new Set(
-        sources.health().targets.flatMap((one) => (one.state === 'open' ? [targetKey(one)] : [])),
-      );
+      const { targets: known, held } = sources.health();
+      const broken = known.filter(({ state }) => state === 'open');
+      const open = new Set([...held, ...broken.map((target) => targetKey(target))]);
       for (const [model, { targets }] of Object.entries(sources.models())) {
         const distinct = [...new Set(targets.map((target) => targetKey(target)))];
         add(distinct.length, { model, state: 'all' });

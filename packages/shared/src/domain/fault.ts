@@ -121,7 +121,7 @@ export const faultTable = {
   }),
   /** Its cost might exceed the cap of its client (`x-millrace-max-cost`) at every target that could be asked. */
   max_cost_exceeded: row(400, { next: false, health: false }),
-  /** Every target is broken or at its limit, and the wait for one has timed out. */
+  /** Every target is broken, at its limit or held, and the wait for one has timed out. */
   no_target_available: row(503, {
     type: 'overloaded_error',
     party: 'proxy',

@@ -4,7 +4,8 @@ import type { Fault } from '@millrace/shared/domain/fault';
 
 export const noTarget: Fault = {
   code: 'no_target_available',
-  message: 'No target of the model can be asked now: all are broken or at their limits.',
+  message:
+    'No target of the model can be asked now: all are broken, at their limits or taken out of service by operators.',
 };
 
 export const tooLate: Fault = {

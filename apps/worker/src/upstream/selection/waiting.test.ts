@@ -161,6 +161,8 @@ describe('a request that waits', () => {
     await clock.pass(30_000);
     expect(fault(await outcome)).toMatchObject({
       code: 'no_target_available',
+      message:
+        'No target of the model can be asked now: all are broken, at their limits or taken out of service by operators.',
       retryAfterMs: 10_000,
     });
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);

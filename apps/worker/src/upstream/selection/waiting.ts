@@ -45,7 +45,7 @@ const shortestRetryMs = 1000;
 
 export type Waiting = ReturnType<typeof createWaiting>;
 
-/** The queues in which requests wait while every acceptable target is broken or at its limit. */
+/** The queues in which requests wait while every acceptable target is broken, at its limit or held. */
 export function createWaiting(options: WaitingOptions) {
   const queues = new Map<string, TargetQueue>();
   const counts: Counts = { tickets: 0, waiting: 0, parked: 0 };
