@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
 import type { Migration, MigrationProvider } from 'kysely/migration';
 
@@ -153,11 +154,23 @@ const spendingIndex: Migration = {
 
 const sessionColumn: Migration = {
   async up(db: Kysely<unknown>) {
-    // No database has `add column if not exists` in the other's words.
-    const tables = await db.introspection.getTables();
+    // PostgreSQL may have tables of this name in several schemas; SQLite has no `if not exists` for a column.
+    const isPostgres = db.getExecutor().adapter.supportsTransactionalDdl;
+    const tables = isPostgres ? [] : await db.introspection.getTables();
     const requests = tables.find(({ name }) => name === 'millrace_requests');
-    if (requests?.columns.some(({ name }) => name === 'session')) return;
-    await db.schema.alterTable('millrace_requests').addColumn('session', 'text').execute();
+    if (isPostgres) {
+      await sql`alter table millrace_requests add column if not exists session text`.execute(db);
+    } else if (!requests?.columns.some(({ name }) => name === 'session')) {
+      await db.schema.alterTable('millrace_requests').addColumn('session', 'text').execute();
+    }
+    // Most requests have none.
+    await db.schema
+      .createIndex('millrace_requests_by_session')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns(['session', 'created_at', 'id'])
+      .where('session', 'is not', null)
+      .execute();
   },
 };
 
