@@ -147,7 +147,7 @@ const upstreams = createUpstreams({
   onError,
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
-const traceRun = telemetry && traceRuns(telemetry, upstreams.providerOf);
+const traceRun = telemetry && traceRuns(telemetry, upstreams.providerOf, onError);
 const metrics = createMetrics({
   upstreams: upstreams.sources,
   intake: intake.snapshot,

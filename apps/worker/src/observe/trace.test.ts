@@ -1,7 +1,7 @@
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
 import type { Telemetry } from '@millrace/shared/telemetry/port';
 import { describe, expect, test } from 'vitest';
-import { applyEntry, emptyHistory } from '../continuation/history.ts';
+import { applyEntry, emptyHistory, setSource } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
 import type { RunReport } from '../run/report.ts';
 import { spansOf, traceHeaders, traceRuns } from './trace.ts';
@@ -46,6 +46,9 @@ function historyOf(...attempts: [run: number, endedBy: number | undefined, outco
 }
 
 const providerOf = () => ({ api: 'openai' as const, baseUrl: 'https://api.openai.com/v1' });
+const fail = (error: unknown): never => {
+  throw error;
+};
 const namesOf = (one: RunReport) => spansOf(one, providerOf).map(({ name }) => name);
 
 describe('the spans of a run', () => {
@@ -87,13 +90,14 @@ describe('the spans of a run', () => {
 
   test('are all that a dead run owes, also of attempts that ended before it died', () => {
     const dead = historyOf([1, 1, 'upstream_reset'], [1, 2, 'worker_lost'], [2, 2, 'completed']);
+    for (const attempt of [1, 2, 3]) setSource(dead, attempt);
     const spans = spansOf(report(2, dead), providerOf);
     const names = ['queue wait', 'run', 'run', 'chat gpt', 'chat gpt', 'chat gpt'];
     expect(spans.map(({ name }) => name)).toEqual(names);
     expect(spans[1]).toMatchObject({ startedAt: 2010, isError: true });
     expect(spans[1]?.attributes).toMatchObject({ 'millrace.run': 1, 'millrace.outcome': 'lost' });
     const linked = spans.flatMap(({ links = [] }) => links.map(({ spanId }) => spanId));
-    expect(spans.map(({ spanId }) => spanId)).toEqual(expect.arrayContaining(linked));
+    expect(linked).toEqual([spans[3]?.spanId, spans[4]?.spanId]);
   });
 
   test('are all that a dead run owes, also if none of its attempts was open', () => {
@@ -135,6 +139,45 @@ describe('the spans of a run', () => {
   });
 });
 
+describe('the span of a run that failed', () => {
+  test.each([
+    ['upstream_timeout', 'upstream_timeout'],
+    [undefined, 'error'],
+  ] as const)('has the code %s of its request, and no text', (code, type) => {
+    const reason = 'the prompt is: hello';
+    const outcome: ActivationOutcome = { kind: 'failed', reason, ...(code && { code }) };
+    const spans = spansOf(report(1, historyOf(), { outcome }), providerOf);
+    expect(spans[1]).toMatchObject({ isError: true, attributes: { 'error.type': type } });
+    expect(JSON.stringify(spans)).not.toContain('hello');
+  });
+});
+
+test('a seam links to the last attempt before of which readers have text, not to a hedge', () => {
+  const history = historyOf(
+    [1, 1, 'upstream_reset'],
+    [1, 1, 'superseded'],
+    [1, 1, 'upstream_reset'],
+    [1, 1, 'completed'],
+  );
+  // The second attempt was a hedge, and the third one has sent nothing.
+  for (const attempt of [1, 4]) setSource(history, attempt);
+  const attempts = spansOf(report(1, history), providerOf).filter(({ kind }) => kind === 'client');
+  expect(attempts[3]?.links?.map(({ spanId }) => spanId)).toEqual([attempts[0]?.spanId]);
+  expect(attempts[3]?.events).toHaveLength(1);
+});
+
+test('telemetry that fails is reported, and does not end the run', () => {
+  const errors: unknown[] = [];
+  const failure = new Error('a defect');
+  const defective = {
+    record: () => {
+      throw failure;
+    },
+  } as unknown as Telemetry;
+  traceRuns(defective, providerOf, (error) => errors.push(error))(report(1, historyOf()));
+  expect(errors).toEqual([failure]);
+});
+
 describe('the metrics of an attempt', () => {
   const calls: string[] = [];
   const telemetry: Telemetry = {
@@ -146,7 +189,7 @@ describe('the metrics of an attempt', () => {
   };
   const measured = (...reports: RunReport[]) => {
     calls.length = 0;
-    for (const one of reports) traceRuns(telemetry, providerOf)(one);
+    for (const one of reports) traceRuns(telemetry, providerOf, fail)(one);
     return calls;
   };
 

@@ -1,6 +1,7 @@
 import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { AttemptEnded, AttemptStarted } from '@millrace/shared/domain/entry';
+import { plainCode } from '@millrace/shared/runtime/log-redaction';
 import { topLevelMembers } from '@millrace/shared/domain/json-text';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { Attributes, SpanRecord, Telemetry } from '@millrace/shared/telemetry/port';
@@ -18,13 +19,17 @@ import type { RunReport } from '../run/report.ts';
 /** The provider of a target; undefined if the config does not have it any more. */
 export type ProviderOf = (name: string) => Pick<ProviderConfig, 'api' | 'baseUrl'> | undefined;
 
-/** Sends the spans and metrics of runs. */
+/** Sends the spans and metrics of runs. Never throws, so that no run fails because of its telemetry. */
 export const traceRuns =
-  (telemetry: Telemetry, providerOf: ProviderOf) =>
+  (telemetry: Telemetry, providerOf: ProviderOf, onError: (error: unknown) => void) =>
   (report: RunReport): void => {
-    for (const span of spansOf(report, providerOf)) telemetry.record(span);
-    for (const attempt of owedAttempts(report)) {
-      measureAttempt(telemetry, attempt, report, providerOf);
+    try {
+      for (const span of spansOf(report, providerOf)) telemetry.record(span);
+      for (const attempt of owedAttempts(report)) {
+        measureAttempt(telemetry, attempt, report, providerOf);
+      }
+    } catch (error) {
+      onError(error);
     }
   };
 
@@ -125,14 +130,14 @@ function queueSpans(report: RunReport, parent: Parent): Made[] {
 
 function runSpan({ activation, run, startedAt, endedAt, outcome, history }: RunReport): Made {
   const { id, data } = activation;
-  const isFailed = outcome.kind === 'failed';
+  const code = outcome.kind === 'failed' ? (plainCode(outcome.code) ?? 'error') : undefined;
   return {
     spanId: runSpanId(id, run),
     name: 'run',
     kind: 'internal',
     startedAt,
     endedAt,
-    isError: isFailed,
+    isError: code !== undefined,
     attributes: {
       'millrace.request.id': id,
       'millrace.run': run,
@@ -140,8 +145,7 @@ function runSpan({ activation, run, startedAt, endedAt, outcome, history }: RunR
       'millrace.outcome': outcome.kind,
       'millrace.rescues': history?.rescues,
       'millrace.max_gap_ms': history?.times?.maxGapMs,
-      // The reason begins with the error's code.
-      'error.type': isFailed ? outcome.reason.split(':')[0] : undefined,
+      'error.type': code,
     },
   };
 }
@@ -185,7 +189,6 @@ const errorType = ({ outcome }: AttemptEnded): string | undefined =>
 function attemptSpan(report: RunReport, attempt: Ended, providerOf: ProviderOf): Made {
   const { id } = report.activation;
   const { started, ended } = attempt;
-  const state = report.history?.attempts.find((one) => one.attempt === started.attempt);
   return {
     spanId: attemptSpanId(id, started.attempt),
     parentSpanId: runSpanId(id, started.run),
@@ -204,23 +207,25 @@ function attemptSpan(report: RunReport, attempt: Ended, providerOf: ProviderOf):
       'millrace.provider': started.provider,
       'millrace.usage.estimated': ended.estimated,
     },
-    ...seamOf(id, attempt, state),
+    ...seamOf(id, attempt, report.history?.attempts ?? []),
   };
 }
 
 /**
- * The seam of an attempt that goes on where others ended, or begins anew: a link to the attempt before, and an event once
- * readers have text of it.
+ * The seam of an attempt that goes on where others ended, or begins anew: a link to the last attempt before of which readers
+ * have got text, and an event once they have text of this one.
  */
 function seamOf(
   id: string,
   { started, ended }: Ended,
-  state: AttemptState | undefined,
+  attempts: readonly AttemptState[],
 ): Pick<Made, 'events' | 'links'> {
   const { mode, attempt } = started;
-  if (mode === 'start' || attempt === 1) return {};
+  const before = attempts.findLast((one) => one.attempt < attempt && one.wasDelivered);
+  if (mode === 'start' || !before) return {};
+  const state = attempts.find((one) => one.attempt === attempt);
   const attributes = { 'millrace.seam.strategy': mode, 'millrace.seam.offset': state?.offset };
-  const links = [{ spanId: attemptSpanId(id, attempt - 1), attributes }];
+  const links = [{ spanId: attemptSpanId(id, before.attempt), attributes }];
   if (state?.wasDelivered !== true) return { links };
   return {
     links,
