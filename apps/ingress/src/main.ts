@@ -344,7 +344,7 @@ const app = await buildApp({
     heartbeat,
     metrics,
     prices,
-    tracing: telemetry && createTracing(telemetry),
+    tracing: telemetry && createTracing(telemetry, onError),
     findControlPlane: () => findControlPlane(redis, keys),
     processes: () => fleet.list(),
     keyRing,

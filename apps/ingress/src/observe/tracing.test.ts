@@ -6,20 +6,29 @@ import { createTracing } from './tracing.ts';
 import type { EndedRequest } from './tracing.ts';
 
 let recorded: SpanRecord[];
+let errors: unknown[];
 beforeEach(() => {
   recorded = [];
+  errors = [];
 });
 
-function tracing(sample: number) {
+function tracing(sample: number, record = (span: SpanRecord) => void recorded.push(span)) {
   const clock = { now: 1000 };
   const telemetry: Telemetry = {
     sample,
     propagate: false,
-    record: (span) => void recorded.push(span),
+    record,
     measure() {},
     close: async () => {},
   };
-  return { clock, ...createTracing(telemetry, () => clock.now) };
+  return {
+    clock,
+    ...createTracing(
+      telemetry,
+      (error) => errors.push(error),
+      () => clock.now,
+    ),
+  };
 }
 
 const request = (headers: Record<string, string> = {}) =>
@@ -60,6 +69,15 @@ describe('the span of a request', () => {
       // Without its query.
       'url.path': '/v1/chat/completions',
     });
+  });
+
+  test('that cannot be recorded is reported, and nothing is thrown', () => {
+    const failure = new Error('a defect');
+    const { beginHttp } = tracing(1, () => {
+      throw failure;
+    });
+    beginHttp(request())?.end(ended());
+    expect(errors).toEqual([failure]);
   });
 
   test('is none of a request that is not sampled', () => {

@@ -24,6 +24,7 @@ export type EndedRequest = {
 export type RequestSpan = {
   /** For the job of the request. */
   readonly trace: NonNullable<JobData['trace']>;
+  /** Never throws. */
   end(ended: EndedRequest): void;
 };
 
@@ -34,14 +35,24 @@ export type Tracing = {
   beginFrame(): RequestSpan | undefined;
 };
 
-export function createTracing(telemetry: Telemetry, now: () => number = Date.now): Tracing {
+export function createTracing(
+  telemetry: Telemetry,
+  onError: (error: unknown) => void,
+  now: () => number = Date.now,
+): Tracing {
   function begin(headers: TraceHeaders, name: string, more: Attributes): RequestSpan | undefined {
     const context = beginTrace(headers, telemetry.sample);
     if (!context) return undefined;
     const startedAt = now();
     return {
       trace: { parent: traceparentOf(context), state: context.state },
-      end: (ended) => telemetry.record(spanOf(ended, { context, name, startedAt, now, more })),
+      end(ended) {
+        try {
+          telemetry.record(spanOf(ended, { context, name, startedAt, now, more }));
+        } catch (error) {
+          onError(error);
+        }
+      },
     };
   }
 

@@ -242,12 +242,13 @@ class SocketRequest implements Client {
     const { open } = this.#options;
     this.#confirm(id);
     open.delete(this.#id);
-    // Another exchange of this socket reads the request already; no event is sent twice.
-    if (open.has(id)) this.#close();
-    else {
-      this.#id = id;
-      open.set(id, this);
-    }
+    this.#id = id;
+    if (open.has(id)) {
+      // Another exchange of this socket reads the request already; no event is sent twice.
+      const { keyId: key, model } = this.#options.meta;
+      this.#options.asked?.span?.end({ id, outcome: 'completed', key, model });
+      this.#close();
+    } else open.set(id, this);
     this.#settle();
   }
 
