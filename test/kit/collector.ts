@@ -30,6 +30,8 @@ export type Collector = {
   readonly metrics: ReadonlyMap<string, number>;
   /** The attributes of each data point. */
   readonly points: readonly { name: string; attributes: Record<string, unknown> }[];
+  /** The number of requests that were answered with 404. */
+  refused(): number;
   /** Refuses connections until `resume`. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -105,7 +107,9 @@ const seenSpan = (span: RawSpan, resource: Record<string, unknown>): SeenSpan =>
   })),
 });
 
-export async function startCollector(): Promise<Collector> {
+/** `takesMetrics: false`: a backend for traces only, which answers 404 to metrics. */
+export async function startCollector({ takesMetrics = true } = {}): Promise<Collector> {
+  let refused = 0;
   const spans: SeenSpan[] = [];
   const metrics = new Map<string, number>();
   const points: Collector['points'][number][] = [];
@@ -132,6 +136,11 @@ export async function startCollector(): Promise<Collector> {
     request.setEncoding('utf8');
     request.on('data', (part: string) => (text += part));
     request.on('end', () => {
+      if (!takesMetrics && request.url === '/v1/metrics') {
+        refused += 1;
+        response.writeHead(404).end();
+        return;
+      }
       take(JSON.parse(text) as Export);
       response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
     });
@@ -154,6 +163,7 @@ export async function startCollector(): Promise<Collector> {
     spans,
     metrics,
     points,
+    refused: () => refused,
     pause: stop,
     resume: () => listen(port),
     close: async () => {

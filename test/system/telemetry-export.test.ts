@@ -1,4 +1,5 @@
 import { startTelemetry } from '@millrace/shared/telemetry/start';
+import type { TelemetryOptions } from '@millrace/shared/telemetry/start';
 import type { SpanRecord, Telemetry } from '@millrace/shared/telemetry/port';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startCollector } from '../kit/collector.ts';
@@ -27,10 +28,15 @@ const span = (more: Partial<SpanRecord> = {}): SpanRecord => ({
   ...more,
 });
 
-async function started(): Promise<Telemetry> {
-  const config = { telemetry: { otlp: collector.url, sample: 1, propagate: false } };
-  const logger = { info() {}, warn() {} };
-  const telemetry = await startTelemetry({ config, env: {}, role: 'worker', name: 'w', logger });
+let logged: string[];
+
+async function started(env: Record<string, string> = {}, isNamed = true): Promise<Telemetry> {
+  const settings = { otlp: collector.url, sample: 1, propagate: false };
+  const config = isNamed ? { telemetry: settings } : {};
+  logged = [];
+  const note = (_: unknown, text: string) => void logged.push(text);
+  const logger = { info: note, warn: note } as unknown as TelemetryOptions['logger'];
+  const telemetry = await startTelemetry({ config, env, role: 'worker', name: 'w', logger });
   if (!telemetry) throw new Error('telemetry did not start');
   return telemetry;
 }
@@ -67,3 +73,58 @@ test('a text is not cut within a character', async () => {
   await telemetry.close(10_000);
   expect(collector.spans[0]?.attributes['text']).toBe(`${'x'.repeat(255)}\u{FFFD}`);
 });
+
+test('a backend that takes only traces is one line in the log', async () => {
+  await collector.close();
+  collector = await startCollector({ takesMetrics: false });
+  const telemetry = await started({ OTEL_METRIC_EXPORT_INTERVAL: '50' });
+  for (let sent = 1; sent <= 2; sent++) {
+    const refused = collector.refused();
+    telemetry.measure({ 'gen_ai.client.inference.duration': 1 }, {});
+    telemetry.record(span());
+    await expect.poll(() => collector.spans.length, { timeout: 20_000 }).toBe(sent);
+    await expect.poll(collector.refused, { timeout: 20_000 }).toBeGreaterThan(refused);
+  }
+  await telemetry.close(10_000);
+  expect(logged).toEqual(['the OpenTelemetry collector does not take metrics']);
+});
+
+test.each([
+  ['the endpoint of traces alone is named', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', {}],
+  [
+    'an empty variable names no collector for both',
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    { OTEL_EXPORTER_OTLP_ENDPOINT: '' },
+  ],
+  [
+    'OpenTelemetry is told to export none',
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    { OTEL_METRICS_EXPORTER: 'none' },
+  ],
+])('no metrics are sent if %s', async (_, name, more) => {
+  const path = name.includes('TRACES') ? '/v1/traces' : '';
+  const env: Record<string, string> = { [name]: `${collector.url}${path}`, ...more };
+  // The exporters read them themselves.
+  Object.assign(process.env, env);
+  try {
+    const telemetry = await started(env, false);
+    telemetry.measure({ 'gen_ai.client.inference.duration': 1 }, {});
+    telemetry.record(span());
+    await telemetry.close(10_000);
+  } finally {
+    for (const each of Object.keys(env)) Reflect.deleteProperty(process.env, each);
+  }
+  expect(collector.spans).toHaveLength(1);
+  expect(collector.points).toEqual([]);
+  expect(logged).toEqual([]);
+});
+
+test.each(['-5', '0', 'x', '1.5', '1e99'])(
+  'an interval of metrics that is not valid, as %s, counts as none',
+  async (interval) => {
+    const telemetry = await started({ OTEL_METRIC_EXPORT_INTERVAL: interval });
+    telemetry.record(span());
+    await telemetry.close(10_000);
+    expect(collector.spans).toHaveLength(1);
+  },
+);

@@ -63,10 +63,10 @@ const one = (spans: readonly SeenSpan[], name: string): SeenSpan => {
 };
 
 test('a request is one trace across its ingress, the queue and its worker, below the span of its client', async () => {
+  const before = new Set(collector.spans.map(({ traceId }) => traceId));
   const unsampled = traced('00');
   await ask(fleet.url, 'brief', { headers: unsampled.headers }).ended;
   await ask(fleet.url, 'brief').ended;
-  const before = new Set(collector.spans.map(({ traceId }) => traceId));
 
   const { traceId, spanId, headers } = traced();
   const stream = ask(fleet.url, 'brief', { headers, body: { user: 'traced' } });
@@ -247,7 +247,7 @@ test('a collector that is away costs requests nothing, is logged once, and gets 
     await expectWhole(stream, expectedText({ tokens: 10 }));
   }
   const away = () =>
-    fleet.workers.flatMap(({ stderr }) => stderr().match(/collector does not take data/g) ?? []);
+    fleet.workers.flatMap(({ stderr }) => stderr().match(/collector does not take traces/g) ?? []);
   await expect.poll(away, { timeout: 40_000 }).toHaveLength(1);
   await ask(fleet.url, 'brief', { headers: traced().headers }).ended;
 

@@ -33,6 +33,7 @@ export type OtlpOptions = {
   propagate: boolean;
   role: string;
   name: string;
+  sendsMetrics: boolean;
   /** @defaultValue 60 seconds */
   metricIntervalMs?: number | undefined;
   logger: Pick<Logger, 'info' | 'warn'>;
@@ -63,7 +64,6 @@ const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: Span
 export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
   const { sample, propagate, otlp, logger } = options;
   const resource = resourceOf(options);
-  const note = noteOutages(logger);
   const at = (path: string) => ({
     ...(otlp !== undefined && { url: `${otlp.replace(/\/+$/, '')}${path}` }),
     timeoutMillis: exportTimeoutMs,
@@ -75,7 +75,7 @@ export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
     idGenerator: ids.generator,
     spanProcessors: [
       new BatchSpanProcessor({
-        exporter: watched(new OTLPTraceExporter(at('/v1/traces')), note),
+        exporter: watched(new OTLPTraceExporter(at('/v1/traces')), noteOutages(logger, 'traces')),
         maxQueueSize: maxQueuedSpans,
         maxExportBatchSize: maxBatch,
         scheduledDelayMillis: batchEveryMs,
@@ -83,16 +83,14 @@ export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
       }),
     ],
   });
-  const metrics = new MeterProvider({
-    resource,
-    readers: [
-      new PeriodicExportingMetricReader({
-        exporter: watched(new OTLPMetricExporter(at('/v1/metrics')), note),
-        exportIntervalMillis: options.metricIntervalMs ?? metricEveryMs,
-        exportTimeoutMillis: Math.min(options.metricIntervalMs ?? metricEveryMs, exportTimeoutMs),
-      }),
-    ],
-  });
+  const { metricIntervalMs = metricEveryMs } = options;
+  const reader = () =>
+    new PeriodicExportingMetricReader({
+      exporter: watched(new OTLPMetricExporter(at('/v1/metrics')), noteOutages(logger, 'metrics')),
+      exportIntervalMillis: metricIntervalMs,
+      exportTimeoutMillis: Math.min(metricIntervalMs, exportTimeoutMs),
+    });
+  const metrics = new MeterProvider({ resource, readers: options.sendsMetrics ? [reader()] : [] });
   const tracer = traces.getTracer('millrace', version);
   const instruments = createInstruments(metrics);
 
@@ -211,18 +209,19 @@ function watched<T, E extends Exporter<T>>(exporter: E, note: (result: Exported)
 
 const succeeded = 0;
 
-/** Logs the first failure of an outage of the collector, and its end. */
-function noteOutages(logger: OtlpOptions['logger']) {
+/** Logs the first failure of an outage of the collector, and its end. It may take one signal and not the other. */
+function noteOutages(logger: OtlpOptions['logger'], signal: 'traces' | 'metrics') {
   let failures = 0;
   return ({ code, error }: Exported): void => {
     if (code === succeeded) {
-      if (failures > 0) logger.info({ failures }, 'the OpenTelemetry collector is back');
+      if (failures > 0)
+        logger.info({ failures }, `the OpenTelemetry collector takes ${signal} again`);
       failures = 0;
       return;
     }
     failures += 1;
     if (failures > 1) return;
-    logger.warn({ reason: error?.message }, 'the OpenTelemetry collector does not take data');
+    logger.warn({ reason: error?.message }, `the OpenTelemetry collector does not take ${signal}`);
   };
 }
 
