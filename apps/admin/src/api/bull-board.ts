@@ -80,11 +80,13 @@ function recordChange(
   const { method, url } = request;
   if (method === 'GET' || method === 'HEAD') return;
   raw.once('close', () => {
+    const answered = raw.statusCode < 400 ? 'ok' : `status_${raw.statusCode}`;
     void audit.record({
       ...requesterOf(request),
       action: 'queue.change',
       target: pathOf(url).slice(boardPath.length),
-      outcome: raw.statusCode < 400 ? 'ok' : `status_${raw.statusCode}`,
+      // A caller that left before the answer does not know the outcome, and neither does this process.
+      outcome: raw.writableFinished ? answered : 'client_gone',
       detail: { method },
     });
   });
