@@ -159,6 +159,9 @@ describe('one worker', () => {
     const samples = await scrape();
     expect(sumOf(samples, 'millrace_responses_total', { model: 'healthy' })).toBe(1);
     expect(samples.flatMap(({ labels }) => labels['worker'] ?? [])).toEqual([]);
+    // A 0 would say that no worker runs, and that no queue is paused.
+    const ofRedis = new Set(['millrace_workers', 'millrace_queue_paused', 'millrace_queue_jobs']);
+    expect(samples.filter(({ name }) => ofRedis.has(name))).toEqual([]);
     const refusal = await call(`${fleet.url}/admin/upstreams`);
     expect(refusal.status).toBe(503);
     expect(Number(refusal.headers['retry-after'])).toBeGreaterThan(0);

@@ -86,7 +86,11 @@ type GaugeOptions = {
   read(set: (value: number, labels?: Record<string, string>) => void): Promise<void>;
 };
 
-function gauge(registers: Registry[], { read, labelNames = [], ...named }: GaugeOptions): void {
+/** A gauge that needs an answer of Redis; without one it has no series. */
+export function gauge(
+  registers: Registry[],
+  { read, labelNames = [], ...named }: GaugeOptions,
+): void {
   new Gauge({
     ...named,
     labelNames,

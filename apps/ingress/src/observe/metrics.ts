@@ -14,7 +14,7 @@ import {
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import { admissionMetrics } from './queue-metrics.ts';
 import type { Load } from '../admission/expected-wait.ts';
-import { orElse, showFleet } from './fleet-gauges.ts';
+import { gauge, orElse, showFleet } from './fleet-gauges.ts';
 import type { FleetSources } from './fleet-gauges.ts';
 import { unite } from './fleet-metrics.ts';
 import type { RequestOutcome } from './request-log.ts';
@@ -160,36 +160,25 @@ function fleetGauges(registers: Registers, sources: MetricsSources): void {
       this.set(sources.readers());
     },
   });
-  new Gauge({
+  gauge(registers, {
     name: 'millrace_queue_jobs',
     help: 'Jobs in the queue by state',
     labelNames: ['state'],
-    registers,
-    async collect() {
-      for (const [state, count] of Object.entries(await orElse(sources.queueCounts(), {}))) {
-        this.set({ state }, count);
+    read: async (set) => {
+      for (const [state, count] of Object.entries(await sources.queueCounts())) {
+        set(count, { state });
       }
     },
   });
-  new Gauge({
+  gauge(registers, {
     name: 'millrace_queue_paused',
     help: 'Shards whose queue was paused: workers get no jobs of them',
-    registers,
-    async collect() {
-      const paused = await orElse<readonly number[] | undefined>(sources.pausedShards(), undefined);
-      if (paused === undefined) this.reset();
-      else this.set(paused.length);
-    },
+    read: async (set) => set((await sources.pausedShards()).length),
   });
-  new Gauge({
+  gauge(registers, {
     name: 'millrace_workers',
     help: 'Workers that are subscribed on every shard',
-    registers,
-    async collect() {
-      const workers = await orElse<number | undefined>(sources.workers(), undefined);
-      if (workers === undefined) this.reset();
-      else this.set(workers);
-    },
+    read: async (set) => set(await sources.workers()),
   });
 }
 
