@@ -271,7 +271,7 @@ test('the variables of OpenTelemetry name a collector and a service, or turn eve
   Object.assign(process.env, env);
   try {
     const telemetry = await startTelemetry({ ...options, env });
-    expect(telemetry).toMatchObject({ sample: 1, propagate: false });
+    expect(telemetry).toMatchObject({ sample: 1, propagate: false, trustClients: true });
     const span = { traceId, spanId: hex(8), name: 's', kind: 'internal' as const, attributes: {} };
     telemetry?.record({ ...span, startedAt: Date.now(), endedAt: Date.now() });
     await telemetry?.close(10_000);

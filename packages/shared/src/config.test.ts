@@ -721,12 +721,14 @@ describe('telemetry', () => {
     expect(load(`${minimal}telemetry: {}`).config.telemetry).toEqual({
       sample: 1,
       propagate: false,
+      trustClients: true,
     });
     const text = `${minimal}telemetry: { otlp: 'http://collector:4318/', sample: 0.1 }`;
     expect(load(text).config.telemetry).toEqual({
       otlp: 'http://collector:4318',
       sample: 0.1,
       propagate: false,
+      trustClients: true,
     });
   });
 

@@ -12,11 +12,16 @@ beforeEach(() => {
   errors = [];
 });
 
-function tracing(sample: number, record = (span: SpanRecord) => void recorded.push(span)) {
+function tracing(
+  sample: number,
+  record = (span: SpanRecord) => void recorded.push(span),
+  trustClients = true,
+) {
   const clock = { now: 1000 };
   const telemetry: Telemetry = {
     sample,
     propagate: false,
+    trustClients,
     record,
     measure() {},
     close: async () => {},
@@ -78,6 +83,20 @@ describe('the span of a request', () => {
     });
     beginHttp(request())?.end(ended());
     expect(errors).toEqual([failure]);
+  });
+
+  test('of a client that is not trusted begins a trace of its own, for the share of the config', () => {
+    const [traceId, spanId] = ['0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'];
+    const asked = (sample: number, flags: string) =>
+      tracing(sample, undefined, false).beginHttp(
+        request({ traceparent: `00-${traceId}-${spanId}-${flags}`, tracestate: 'a=b' }),
+      );
+    expect(asked(0, '01')).toBeUndefined();
+    asked(1, '00')?.end(ended());
+    const [one] = recorded;
+    expect(one?.traceId).not.toBe(traceId);
+    expect(one).toMatchObject({ links: [{ traceId, spanId }] });
+    expect([one?.parentSpanId, one?.state]).toEqual([undefined, undefined]);
   });
 
   test('is none of a request that is not sampled', () => {

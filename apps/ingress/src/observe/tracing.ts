@@ -1,7 +1,11 @@
 import type { FastifyRequest } from 'fastify';
 import { plainCode } from '@millrace/shared/runtime/log-redaction';
 import type { Attributes, Telemetry } from '@millrace/shared/telemetry/port';
-import { beginTrace, traceparentOf } from '@millrace/shared/telemetry/trace-context';
+import {
+  beginTrace,
+  readTraceparent,
+  traceparentOf,
+} from '@millrace/shared/telemetry/trace-context';
 import type { TraceContext, TraceHeaders } from '@millrace/shared/telemetry/trace-context';
 import type { JobData } from '@millrace/shared/domain/request';
 import type { RequestOutcome } from './request-log.ts';
@@ -41,14 +45,16 @@ export function createTracing(
   now: () => number = Date.now,
 ): Tracing {
   function begin(headers: TraceHeaders, name: string, more: Attributes): RequestSpan | undefined {
-    const context = beginTrace(headers, telemetry.sample);
+    const { sample, trustClients } = telemetry;
+    const context = beginTrace(trustClients ? headers : {}, sample);
     if (!context) return undefined;
+    const client = trustClients ? undefined : readTraceparent(headers['traceparent']);
     const startedAt = now();
     return {
       trace: { parent: traceparentOf(context), state: context.state },
       end(ended) {
         try {
-          telemetry.record(spanOf(ended, { context, name, startedAt, now, more }));
+          telemetry.record(spanOf(ended, { context, client, name, startedAt, now, more }));
         } catch (error) {
           onError(error);
         }
@@ -72,17 +78,22 @@ export function createTracing(
 
 type Begun = {
   context: TraceContext;
+  /** The client's span, if the trace is not the client's. */
+  client: Pick<TraceContext, 'traceId' | 'spanId'> | undefined;
   name: string;
   startedAt: number;
   now(): number;
   more: Attributes;
 };
 
-function spanOf(ended: EndedRequest, { context, name, startedAt, now, more }: Begun) {
+function spanOf(ended: EndedRequest, { context, client, name, startedAt, now, more }: Begun) {
   const { id, status, outcome, code, key, model, attempts } = ended;
   const isFailed = outcome === 'failed';
   return {
     ...context,
+    ...(client && {
+      links: [{ traceId: client.traceId, spanId: client.spanId, attributes: {} }],
+    }),
     name,
     kind: 'server' as const,
     startedAt,

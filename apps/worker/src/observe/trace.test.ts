@@ -183,6 +183,7 @@ describe('the metrics of an attempt', () => {
   const telemetry: Telemetry = {
     sample: 1,
     propagate: false,
+    trustClients: true,
     record() {},
     measure: (_, attributes) => void calls.push(String(attributes['error.type'])),
     close: async () => {},

@@ -315,6 +315,7 @@ export const fileSchema = section({
     otlp: field(readBaseUrl).optional(),
     sample: field(readShare).default(Number(settings['telemetry.sample'].default)),
     propagate: toggleField('telemetry.propagate'),
+    trustClients: toggleField('telemetry.trustClients'),
   }).optional(),
   keys: z.array(key).optional(),
   providers: z.record(z.string(), providerSchema).default({}),

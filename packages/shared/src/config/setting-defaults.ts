@@ -61,6 +61,10 @@ export const settings = {
     false,
     'send providers the trace context of their attempt; false: only a traceparent of the client, unchanged',
   ),
+  'telemetry.trustClients': toggle(
+    true,
+    "continue the trace of a client's traceparent, which decides whether its request is traced; false: begin an own trace with a link",
+  ),
   board: choice(
     'read-only',
     ['read-only', 'remove'],

@@ -55,11 +55,13 @@ export type Config = {
   /**
    * OpenTelemetry. `otlp`: the collector's base URL; absent: that of the environment. `sample`: the share of requests, 0 to 1,
    * that are traced without a decision of their client. `propagate`: providers get the trace context of their attempt.
+   * `trustClients`: a client's `traceparent` is continued, and decides whether its request is traced.
    */
   readonly telemetry?: {
     readonly otlp?: string | undefined;
     readonly sample: number;
     readonly propagate: boolean;
+    readonly trustClients: boolean;
   };
   /** Absent: no key is required, and only loopback clients may connect. Never empty. */
   readonly keys?: readonly KeyConfig[];

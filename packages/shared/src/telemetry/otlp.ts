@@ -31,6 +31,7 @@ export type OtlpOptions = {
   otlp?: string | undefined;
   sample: number;
   propagate: boolean;
+  trustClients: boolean;
   role: string;
   name: string;
   sendsMetrics: boolean;
@@ -62,7 +63,7 @@ const metricEveryMs = 60_000;
 const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
 export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
-  const { sample, propagate, otlp, logger } = options;
+  const { sample, propagate, trustClients, otlp, logger } = options;
   const resource = resourceOf(options);
   const at = (path: string) => ({
     ...(otlp !== undefined && { url: `${otlp.replace(/\/+$/, '')}${path}` }),
@@ -97,6 +98,7 @@ export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
   return {
     sample,
     propagate,
+    trustClients,
 
     record(span) {
       ids.plan(span);
@@ -106,8 +108,8 @@ export function createOtlpTelemetry(options: OtlpOptions): Telemetry {
           kind: kinds[span.kind],
           startTime: span.startedAt,
           attributes: known(span.attributes),
-          links: (span.links ?? []).map(({ spanId, attributes }) => ({
-            context: contextOf({ ...span, spanId }),
+          links: (span.links ?? []).map(({ attributes, ...linked }) => ({
+            context: contextOf({ ...span, ...linked }),
             attributes: known(attributes),
           })),
         },

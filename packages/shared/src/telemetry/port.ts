@@ -18,8 +18,8 @@ export type SpanRecord = {
   /** The span's operation failed. */
   isError?: boolean;
   events?: readonly { name: string; at: number; attributes: Attributes }[];
-  /** Spans of the same trace. */
-  links?: readonly { spanId: string; attributes: Attributes }[];
+  /** `traceId`: of a span of another trace. */
+  links?: readonly { traceId?: string; spanId: string; attributes: Attributes }[];
 };
 
 /** The metrics of the GenAI conventions that a worker measures. */
@@ -36,6 +36,8 @@ export type Telemetry = {
   readonly sample: number;
   /** Providers get the trace context of their attempt. */
   readonly propagate: boolean;
+  /** A client's `traceparent` is continued, and decides whether its request is traced. */
+  readonly trustClients: boolean;
   /** Queues a span. If too many wait for the collector, it is dropped. Never throws. */
   record(span: SpanRecord): void;
   /** Adds values with the same attributes: seconds to histograms, tokens to counters. */

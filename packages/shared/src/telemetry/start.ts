@@ -18,7 +18,8 @@ export type TelemetryOptions = {
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry | undefined> {
   const { config, env, ...rest } = options;
   const settings =
-    config.telemetry ?? (namesCollector(env) ? { sample: 1, propagate: false } : undefined);
+    config.telemetry ??
+    (namesCollector(env) ? { sample: 1, propagate: false, trustClients: true } : undefined);
   if (!settings || env['OTEL_SDK_DISABLED'] === 'true') return undefined;
   const { createOtlpTelemetry } = await import('./otlp.ts');
   return createOtlpTelemetry({
