@@ -2,9 +2,12 @@ import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { ask } from './ask.ts';
+import { BEHAVIOURS } from './catalogue.ts';
+import { helpText } from './help.ts';
 import { expectedText } from './index.ts';
+import { KEYS } from './keys.ts';
 
 const MAIN = new URL('main.ts', import.meta.url).pathname;
 
@@ -19,6 +22,13 @@ function endedBy(child: ChildProcess): ChildProcess {
   onTestFinished(() => void child.kill('SIGKILL'));
   return child;
 }
+
+test('the help names every behaviour and every key', () => {
+  const text = helpText();
+  for (const name of [...Object.keys(BEHAVIOURS), ...Object.keys(KEYS)]) {
+    expect(text).toMatch(new RegExp(`^  ${name} +\\S`, 'm'));
+  }
+});
 
 describe('the simulated provider as a process', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { helpText } from './help.ts';
 import { startSimulator } from './server.ts';
 
 const { values } = parseArgs({
@@ -6,8 +7,14 @@ const { values } = parseArgs({
     host: { type: 'string', default: '127.0.0.1' },
     port: { type: 'string', default: '0' },
     name: { type: 'string', default: 'simulated' },
+    help: { type: 'boolean', default: false },
   },
 });
+
+if (values.help) {
+  console.log(helpText());
+  process.exit(0);
+}
 
 const port = Number(values.port);
 if (!Number.isInteger(port) || port < 0 || port > 65_535) {

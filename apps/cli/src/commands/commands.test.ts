@@ -46,6 +46,7 @@ const status: Status = {
     ledger: { waiting: 12, dropped: 3, problem: 'connection refused' },
   },
   targets: [],
+  config: { agreed: true, processes: [] },
 };
 
 test('status lists processes with their state and load, the queue and the ledger', () => {
@@ -125,6 +126,39 @@ test('a target that several workers refuse is listed once, with its worst state 
   const text = statusText({ ...status, targets: found }, 150_000);
   expect(text).toContain('targets  1 is not healthy\n');
   expect(text).toMatch(/^p\/m +open +1m +2 +no answer$/m);
+});
+
+test('a target that an operator opened names the operator', () => {
+  const one = { provider: 'p', model: 'm', state: 'open', since: 90, last_fault: { code: 'x' } };
+  const found = unhealthy({
+    workers: [{ name: 'a', upstreams: { health: { targets: [one] } } }],
+    targets: [{ target: 'p/m', held: { by: 'ops' } }],
+  });
+  expect(found).toMatchObject([{ fault: 'opened by ops' }]);
+});
+
+test('status says why a config file is refused, what needs a restart, and that processes differ', () => {
+  const textOf = (agreed: boolean, ...processes: [string[], string[]][]): string =>
+    statusText(
+      {
+        ...status,
+        config: {
+          agreed,
+          processes: processes.map(([problems, needs_restart]) => {
+            return { name: 'x', problems, needs_restart };
+          }),
+        },
+      },
+      0,
+    );
+  expect(textOf(false, [[], []], [['models.m: wrong', 'more'], []])).toContain(
+    'config   1 process refuses its file: models.m: wrong\n',
+  );
+  expect(textOf(true, [[], ['shards']], [[], ['shards', 'board']])).toContain(
+    'config   needs a restart: shards, board\n',
+  );
+  expect(textOf(false, [[], []])).toContain('config   processes have different ones\n');
+  expect(textOf(true, [[], []])).not.toContain('config ');
 });
 
 test('an order is reported as carried out, with what is under way, or as not carried out yet', () => {

@@ -39,6 +39,8 @@ type TargetView = {
   last_fault?: { code?: string; message?: string };
 };
 type Upstreams = {
+  /** Of the whole fleet; an operator may have opened one. */
+  targets?: { target: string; held: { by: string } | null }[];
   workers: { name: string; upstreams?: { health?: { targets?: TargetView[] } } }[];
 };
 
@@ -48,6 +50,13 @@ export type Status = {
   /** A text: why it is not known. */
   fleet: FleetView | string;
   targets: UnhealthyTarget[] | string;
+  config: ConfigView | string;
+};
+
+/** What processes say of their config files. */
+export type ConfigView = {
+  agreed: boolean;
+  processes: { name: string; problems: string[]; needs_restart: string[] }[];
 };
 
 export type UnhealthyTarget = {
@@ -64,12 +73,13 @@ export async function status(
   { out }: Io,
   { json }: { json?: true },
 ): Promise<void> {
-  const [ingresses, fleet, targets] = await Promise.all([
+  const [ingresses, fleet, targets, config] = await Promise.all([
     Promise.all(ingress.urls.map((url, place) => readiness(ingress, url, place))),
     orReason(ingress.getJson<FleetView>('/admin/fleet')),
     orReason(ingress.getJson<Upstreams>('/admin/upstreams').then(unhealthy)),
+    orReason(ingress.getJson<ConfigView>('/admin/config')),
   ]);
-  const found: Status = { ingresses, fleet, targets };
+  const found: Status = { ingresses, fleet, targets, config };
   out(json ? `${JSON.stringify(found, null, 2)}\n` : statusText(found, Date.now()));
   const failure = failureOf(found);
   if (failure !== undefined) throw new CommandFailed(failure);
@@ -122,7 +132,8 @@ async function orReason<T>(work: Promise<T>): Promise<T | string> {
 }
 
 /** The targets that a worker does not ask as usual, worst state first. */
-export function unhealthy({ workers }: Upstreams): UnhealthyTarget[] {
+export function unhealthy({ workers, targets = [] }: Upstreams): UnhealthyTarget[] {
+  const holders = new Map(targets.map(({ target, held }) => [target, held?.by]));
   const found = new Map<string, UnhealthyTarget>();
   for (const { upstreams } of workers) {
     for (const one of upstreams?.health?.targets ?? []) {
@@ -131,7 +142,8 @@ export function unhealthy({ workers }: Upstreams): UnhealthyTarget[] {
       const known = found.get(target);
       const isWorse = !known || states.indexOf(one.state) < states.indexOf(known.state);
       const { code, message } = one.last_fault ?? {};
-      const fault = message ?? code;
+      const holder = holders.get(target);
+      const fault = holder === undefined ? (message ?? code) : `opened by ${holder}`;
       found.set(target, {
         target,
         state: isWorse ? one.state : known.state,
@@ -147,11 +159,11 @@ export function unhealthy({ workers }: Upstreams): UnhealthyTarget[] {
 /** Worst first. */
 const states = ['open', 'half-open', 'recovering'];
 
-export function statusText({ ingresses, fleet, targets }: Status, now: number): string {
+export function statusText({ ingresses, fleet, targets, config }: Status, now: number): string {
   const ready = ingresses.map(
     ({ url, status, reasons }) => `${[url, status, reasons.join('; ')].join('  ').trimEnd()}\n`,
   );
-  return `${ready.join('')}\n${fleetText(fleet)}${targetsText(targets, now)}`;
+  return `${ready.join('')}\n${fleetText(fleet)}${configText(config)}${targetsText(targets, now)}`;
 }
 
 function fleetText(fleet: Status['fleet']): string {
@@ -195,6 +207,20 @@ function ledgerText(ledger: FleetView['ledger']): string {
   const lost = ledger.dropped === 0 ? '' : `; ${ledger.dropped} were not recorded`;
   const problem = ledger.problem === null ? '' : `; the database: ${oneLine(ledger.problem)}`;
   return `${plural(ledger.waiting, 'entry', 'entries')} waiting for the database${lost}${problem}`;
+}
+
+function configText(config: Status['config']): string {
+  if (typeof config === 'string') return `${label('config')}unknown: ${config}\n`;
+  const { agreed, processes } = config;
+  const refusing = processes.filter(({ problems }) => problems.length > 0);
+  const [refusal] = refusing;
+  if (refusal) {
+    const who = plural(refusing.length, 'process refuses its', 'processes refuse their');
+    return `${label('config')}${who} file: ${oneLine(refusal.problems[0] ?? '')}\n`;
+  }
+  const fields = [...new Set(processes.flatMap(({ needs_restart }) => needs_restart))];
+  if (fields.length > 0) return `${label('config')}needs a restart: ${fields.join(', ')}\n`;
+  return agreed ? '' : `${label('config')}processes have different ones\n`;
 }
 
 function targetsText(targets: Status['targets'], now: number): string {

@@ -22,7 +22,12 @@ const sqliteHeader = 'SQLite format 3\0';
 
 /** The database of the ledger. */
 export async function checkDatabase(url: string | undefined, timeoutMs: number): Promise<Check> {
-  if (url === undefined) return ok(name, 'none is configured: requests are not recorded');
+  if (url === undefined) {
+    return ok(
+      name,
+      'none is configured: a fleet records no requests; npm start has a file of its own',
+    );
+  }
   return url.startsWith(sqlite)
     ? checkSqlite(url.slice(sqlite.length))
     : checkPostgres(url, timeoutMs);

@@ -100,7 +100,8 @@ export function createConfigSource(options: ConfigSourceOptions): ConfigSource {
           // The file that was refused is gone.
           if (state.problems.length > 0) {
             logger.info({ cause, hash: state.hash }, backAgain);
-            state = { ...state, problems: [], changed: [] };
+            const { refusedAt: _, ...rest } = state;
+            state = { ...rest, problems: [], changed: [] };
           }
           return 'unchanged';
         }
