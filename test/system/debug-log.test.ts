@@ -9,6 +9,7 @@ import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
 import { expectWhole } from '../kit/judge.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
 
 // Whole records with providers, from the worker that made them to the files of the control plane.
 
@@ -148,4 +149,20 @@ test('streams end while no record is written; those that find no room are droppe
   const later = askSmall(watched);
   await expectWhole(later, expectedText({ tokens: 5 }));
   await recordsOf(later, 1);
+});
+
+test('a record that Redis does not take holds up no stream of its worker', async () => {
+  const [first] = fleet.workers;
+  const proxy = await startRedisProxy(fleet.redis.url);
+  try {
+    await fleet.addWorker(proxy.url);
+    await first?.stop();
+    const isHeld = proxy.holdCommand(':debug-log');
+    await expectWhole(askSmall(watched), expectedText({ tokens: 5 }));
+    await isHeld;
+    await expectWhole(askSmall(other), expectedText({ tokens: 5 }));
+    proxy.release();
+  } finally {
+    await proxy.close();
+  }
 });

@@ -71,16 +71,16 @@ const telemetry = await startTelemetry({ config, env: process.env, role: 'worker
 const coalescing = createCoalescingWindow(config.delivery.coalesce);
 const gathering = createGathering(coalescing);
 const pools = openPools();
-const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } =
-  await joinRedis(role);
+const joined = await joinRedis(role);
+const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } = joined;
 // Connections open while the rest of the start continues, so the first request finds them ready.
 pools.warm(namedProviders(config.models));
 // The warm-up runs before this worker is registered, and before it measures the delay of its event loop.
 await warmUp({ keys }).catch(onError);
 // Before the first request: a worker that does not know them would ask these targets.
 const holds = await followHolds({ store: createRedisTargetHolds(redis, keys), onError });
-const shipper = createRecordShipper({ redis, keys, isReady });
-const debugLog = config.debugLog && createDebugLog({ shipper, worker: name });
+const shipper = config.debugLog && createRecordShipper({ redis: joined.connectBestEffort(), keys });
+const debugLog = shipper && createDebugLog({ shipper, worker: name });
 let lookedForConfigAt = -Infinity;
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};

@@ -10,6 +10,7 @@ import { createRedisLog } from '../store/stream-log/redis-log.ts';
 import { createLogger, logBound } from './logger.ts';
 import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
+import type { Redis } from '../store/redis.ts';
 import { isConnectionClosed } from '../store/redis-failure.ts';
 import { createAuditWriter } from '../store/audit/audit-writer.ts';
 import { createConfigAudit } from '../store/audit/config-audit.ts';
@@ -125,6 +126,7 @@ export async function joinRedis(role: Role) {
   redis.on('close', () => hasLeft || outage.lost());
   redis.on('ready', outage.back);
   const keys = keyspace();
+  const bestEffort: Redis[] = [];
   const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
   const lifetimeMs = config.limits.queueTtlMs + longestRunMs;
   const written = createRedisLog({
@@ -190,6 +192,17 @@ export async function joinRedis(role: Role) {
     /** One more connection, for messages of channels. */
     connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
 
+    /** One more connection, for commands that may be lost. `leave` closes it. */
+    connectBestEffort(): Redis {
+      const connection = connectRedis(url, {
+        name,
+        role: 'best-effort',
+        onError: (error) => hasLeft || onError(error),
+      });
+      bestEffort.push(connection);
+      return connection;
+    },
+
     /** One more connection, for blocking reads of at most so many milliseconds. */
     connectBlocking: (longestBlockMs: number) =>
       connectRedis(url, { name, role: 'blocking', longestBlockMs, onError }),
@@ -204,7 +217,7 @@ export async function joinRedis(role: Role) {
         await Promise.all([lastWords?.(), reporting.leave()]);
         hasLeft = true;
         // A command sent behind QUIT breaks the connection before its reply is read.
-        await redis.quit();
+        await Promise.all([redis.quit(), ...bestEffort.map((one) => one.quit().catch(() => {}))]);
       };
       await Promise.race([said().catch(onError), sleep(withinMs)]);
     },

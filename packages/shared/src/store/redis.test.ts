@@ -17,6 +17,7 @@ import {
   RedisRefused,
   retryDelayMs,
   unixSocketUrl,
+  type ConnectionRole,
   type Redis,
 } from './redis.ts';
 
@@ -65,7 +66,7 @@ async function freePort(): Promise<number> {
   return free;
 }
 
-function connect(role: 'command' | 'subscriber' | 'blocking' = 'command', at = url): Redis {
+function connect(role: ConnectionRole = 'command', at = url): Redis {
   const redis = connectRedis(at, { name: 'test', role, longestBlockMs: 1000 });
   open.push(redis);
   return redis;
@@ -133,6 +134,23 @@ describe('a connection', () => {
     // Resubscribing is asynchronous: publish until one subscriber was reached.
     while ((await redis.publish('news', 'hello')) === 0);
     await expect(message).resolves.toEqual(['news', 'hello']);
+  });
+
+  test('for commands that may be lost rejects those in flight and those of an outage, and sends none again', async () => {
+    const redis = connect('best-effort');
+    const next = (event: string) => new Promise<void>((resolve) => redis.once(event, resolve));
+    await next('ready');
+    server.kill('SIGSTOP');
+    const inFlight = redis.incr('lossy').catch((error: Error) => error.message);
+    const gone = once(server, 'exit');
+    server.kill('SIGKILL');
+    await gone;
+    expect(await inFlight).toContain('max retries');
+    await expect(redis.incr('lossy')).rejects.toThrow('enableOfflineQueue');
+    const back = next('ready');
+    server = await startRedis();
+    await back;
+    await expect(redis.get('lossy')).resolves.toBeNull();
   });
 
   test('that is refused tells its errors to the listener and goes on trying', async () => {

@@ -11,6 +11,8 @@ export type ConnectionRole =
   | 'command'
   /** Only (P/S)SUBSCRIBE. */
   | 'subscriber'
+  /** Commands that may be lost: without a connection they are rejected, in flight or not, and never sent again. */
+  | 'best-effort'
   /** One blocking read after the other. Close it with disconnect(): quit() waits behind the read. */
   | 'blocking';
 
@@ -37,7 +39,7 @@ const loadingRetryMs = 100;
 
 /**
  * A connection that always reconnects: during an outage commands wait, and commands in flight when the
- * connection broke are sent again, so they may run twice. Suitable for BullMQ.
+ * connection broke are sent again, so they may run twice (except for `best-effort`). Suitable for BullMQ.
  *
  * Throws on an invalid URL. Never causes an unhandled rejection or `error` event: `onError` gets each error.
  *
@@ -61,6 +63,8 @@ export function connectRedis(url: string, options: ConnectionOptions): Redis {
     // After a failover the old primary is a replica: find the new one; the caller decides whether to repeat
     // the command.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // With 0 ioredis rejects commands in flight; `autoResendUnfulfilledCommands: false` would leave them pending.
+    ...(role === 'best-effort' && { enableOfflineQueue: false, maxRetriesPerRequest: 0 }),
   });
   redis.on('error', (error: Error) => onError?.(error));
   if (role === 'subscriber') keepAsking(redis);

@@ -33,14 +33,13 @@ export type RecordShipper = {
   readonly counts: { shipped: number; dropped: number };
 };
 
+/** `redis`: a connection of its own (`best-effort`), or large records would delay other commands. */
 export function createRecordShipper({
   redis,
   keys,
-  isReady,
 }: {
   redis: Redis;
   keys: Keyspace;
-  isReady(): boolean;
 }): RecordShipper {
   const counts = { shipped: 0, dropped: 0 };
   let shipping = 0;
@@ -66,7 +65,7 @@ export function createRecordShipper({
 
   return {
     async ship(make) {
-      if (shipping >= maxShipping || !isReady()) return drop();
+      if (shipping >= maxShipping || redis.status !== 'ready') return drop();
       shipping += 1;
       try {
         return await send(make());
