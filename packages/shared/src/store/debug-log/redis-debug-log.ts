@@ -21,10 +21,13 @@ const script = loadScript(new URL('lua/add.lua', import.meta.url));
 /** Most records that a process compresses and sends at a time. */
 export const maxShipping = 8;
 
+/** Milliseconds after a refusal (too many records wait) in which a process drops records without making them. */
+export const fullMs = 1000;
+
 export type RecordShipper = {
   /**
-   * Sends a record to the control plane. It never rejects, and its caller need not wait. `make` is called at once; false: the
-   * record was dropped.
+   * Sends a record to the control plane. It never rejects, and its caller need not wait. `make` is called at once, or not at
+   * all; false: the record was dropped.
    */
   ship(make: () => RawRecord): Promise<boolean>;
   /** Counts a record that was not recorded. */
@@ -37,14 +40,18 @@ export type RecordShipper = {
 export function createRecordShipper({
   redis,
   keys,
+  now = () => performance.now(),
 }: {
   redis: Redis;
   keys: Keyspace;
+  now?(): number;
 }): RecordShipper {
   const counts = { shipped: 0, dropped: 0 };
   let shipping = 0;
   /** Dropped here and not yet counted in Redis. */
   let uncounted = 0;
+  /** While too many records wait, on the clock of `now`. */
+  let fullUntil = -Infinity;
 
   function drop(): false {
     counts.dropped += 1;
@@ -58,14 +65,16 @@ export function createRecordShipper({
     const lost = uncounted;
     uncounted = 0;
     const args = [record.head.request, packed.toString('base64'), maxWaitingRecords, lost];
-    const isAdded = await runScript(redis, script, [keys.debugLog(), keys.debugState()], args);
-    counts[isAdded === 1 ? 'shipped' : 'dropped'] += 1;
-    return isAdded === 1;
+    const reply = await runScript(redis, script, [keys.debugLog(), keys.debugState()], args);
+    const isAdded = reply === 1;
+    if (!isAdded) fullUntil = now() + fullMs;
+    counts[isAdded ? 'shipped' : 'dropped'] += 1;
+    return isAdded;
   }
 
   return {
     async ship(make) {
-      if (shipping >= maxShipping || redis.status !== 'ready') return drop();
+      if (shipping >= maxShipping || now() < fullUntil || redis.status !== 'ready') return drop();
       shipping += 1;
       try {
         return await send(make());
