@@ -4,7 +4,7 @@ import { frameRecord, readRecord } from '@millrace/shared/store/debug-log/framin
 import type { Dispatcher } from 'undici';
 import { expect, test } from 'vitest';
 import type { Upstream } from '../upstream/call.ts';
-import { createDebugLog, maxHeldBytes } from './call-recorder.ts';
+import { createDebugLog, maxHeldBytes, pieceOverheadBytes } from './call-recorder.ts';
 import type { DebugLog } from './call-recorder.ts';
 
 const apiKey = 'sk-the-key-of-the-operator';
@@ -40,12 +40,14 @@ function callWith(log: DebugLog, pieces: readonly string[], body = '{}') {
 
 function openLog() {
   const shipped: DebugRecord[] = [];
-  const counts = { dropped: 0 };
+  const counts = { dropped: 0, pieces: 0 };
   const log = createDebugLog({
     worker: 'worker-1',
     shipper: {
       async ship(make) {
-        shipped.push(readRecord(frameRecord(make())));
+        const raw = make();
+        counts.pieces = raw.head.answer?.pieces.length ?? 0;
+        shipped.push(readRecord(frameRecord(raw)));
         return true;
       },
       dropped: () => void (counts.dropped += 1),
@@ -105,9 +107,22 @@ test('of a record that is larger than its bound the rest is left out, and all of
   const { recorder, got } = callWith(log, pieces);
   expect(log.held).toBe(maxRecordBytes);
   recorder?.ended({ kind: 'aborted' });
-  expect(shipped[0]?.omitted_bytes).toBe(20 * 64 * 1024 + 2 - maxRecordBytes);
+  const overhead = 8 * pieceOverheadBytes;
+  expect(shipped[0]?.omitted_bytes).toBe(20 * 64 * 1024 + 2 + overhead - maxRecordBytes);
   expect(got).toHaveLength(20);
   expect(log.held).toBe(0);
+});
+
+test('an answer of many small pieces is held within the bound, each with its overhead', () => {
+  const { log, counts } = openLog();
+  const few = callWith(log, ['x', '', 'y']).recorder;
+  expect(log.held).toBe(2 + 2 * (1 + pieceOverheadBytes));
+  few?.ended({ kind: 'aborted' });
+  const most = Math.floor(maxRecordBytes / (1 + pieceOverheadBytes));
+  const many = callWith(log, Array<string>(most + 1000).fill('x')).recorder;
+  expect(log.held).toBeLessThanOrEqual(maxRecordBytes);
+  many?.ended({ kind: 'aborted' });
+  expect(counts.pieces).toBeLessThanOrEqual(most);
 });
 
 test('a process that holds too much records no further record, and counts it', () => {
