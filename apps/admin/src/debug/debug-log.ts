@@ -31,10 +31,7 @@ export function startDebugLog({ config, queue, onError }: DebugLogOptions): Debu
     queue,
     shards: 1,
     // A slow disk delays this loop only: the queue fills, and workers drop what it does not take.
-    async store(records) {
-      const lines = await Promise.all(records.map((one) => toLine(one, onError)));
-      await files.write(lines.filter((line) => line !== undefined));
-    },
+    store: storeOnce(files, onError),
     onRejected: (_record, error) => onError(error),
     gatherMs: 0,
     onError,
@@ -59,6 +56,19 @@ export function startDebugLog({ config, queue, onError }: DebugLogOptions): Debu
       queue.close();
       await files.close();
     },
+  };
+}
+
+/** Stores records one after the other. After a failure, another try with the same records goes on where the first one failed. */
+export function storeOnce(files: Pick<DebugFiles, 'write'>, onError: (error: unknown) => void) {
+  const stored = new WeakSet<PackedRecord>();
+  return async (records: readonly PackedRecord[]): Promise<void> => {
+    for (const record of records) {
+      if (stored.has(record)) continue;
+      const line = await toLine(record, onError);
+      if (line) await files.write([line]);
+      stored.add(record);
+    }
   };
 }
 

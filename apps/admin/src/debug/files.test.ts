@@ -1,9 +1,13 @@
-import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { frameRecord } from '@millrace/shared/store/debug-log/framing';
+import type { RawRecord } from '@millrace/shared/store/debug-log/framing';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { storeOnce } from './debug-log.ts';
 import { createDebugFiles } from './files.ts';
 import type { DebugFiles, DebugFilesOptions } from './files.ts';
 
@@ -75,4 +79,62 @@ test('a file is removed when its retention is over', async () => {
   now += 3_600_000;
   await files.clean();
   expect(await files.usage()).toEqual({ files: 0, bytes: 0 });
+});
+
+/** Until the test ends, writes beyond the first `whole` ones take a part of their bytes and fail, as on a full disk. */
+async function fillDisk(whole = 0): Promise<{ mend(): void }> {
+  const handle = await open(parent);
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  let left = whole;
+  const write = prototype.appendFile;
+  const spy = vi.spyOn(prototype, 'appendFile').mockImplementation(async function (
+    this: FileHandle,
+    data,
+  ) {
+    if (left-- > 0) return write.call(this, data);
+    await write.call(this, (data as Buffer).subarray(0, 3));
+    throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+  });
+  onTestFinished(() => spy.mockRestore());
+  return { mend: () => spy.mockRestore() };
+}
+
+test('writes that fail leave no file behind, and all files stay within their bound', async () => {
+  let now = Date.now();
+  const maxBytes = 64 * 1024;
+  const files = openFiles({ maxBytes, now: () => (now += 1) });
+  const big = () => packed('a', randomBytes(2048).toString('base64'));
+  const empty = await fillDisk();
+  for (let i = 0; i < 5; i += 1) await expect(files.write([big()])).rejects.toThrow('no space');
+  expect(await readdir(dir)).toEqual([]);
+  empty.mend();
+  for (let i = 0; i < 60; i += 1) {
+    // A record and its index; then nothing.
+    const full = await fillDisk(2);
+    await expect(files.write([big(), big()])).rejects.toThrow('no space');
+    full.mend();
+    expect((await files.usage()).bytes).toBeLessThanOrEqual(maxBytes);
+  }
+  for (const name of await dataFiles()) {
+    expect(gunzipSync(await readFile(join(dir, name))).length).toBeGreaterThan(0);
+  }
+});
+
+test('a record that was written before one that failed is not written again', async () => {
+  const store = storeOnce(openFiles(), () => {});
+  const raw = (request: string): RawRecord => ({
+    head: { request, sent: { path: '/', headers: {}, bytes: 0 } } as unknown as RawRecord['head'],
+    bytes: Buffer.alloc(0),
+  });
+  const records = ['a', 'b', 'c'].map((request) => ({
+    request,
+    packed: gzipSync(frameRecord(raw(request))),
+  }));
+  const full = await fillDisk(2);
+  await expect(store(records)).rejects.toThrow('no space');
+  full.mend();
+  await store(records);
+  const reader = openFiles();
+  for (const { request } of records) expect(await reader.find(request, 0)).toHaveLength(1);
 });

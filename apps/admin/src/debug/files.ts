@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,7 +40,7 @@ const dataSuffix = '.ndjson.gz';
 const indexSuffix = '.idx';
 const gunzip = promisify(gunzipCallback);
 
-type Current = { data: FileHandle; index: FileHandle; bytes: number; since: number };
+type Current = { name: string; data: FileHandle; index: FileHandle; bytes: number; since: number };
 type Found = { name: string; bytes: number; at: number };
 
 export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
@@ -48,20 +48,35 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
   let current: Current | undefined;
 
   async function begin(): Promise<Current> {
+    // Also behind a failed write, which ends its file: repeated ones must not fill the disk.
+    await clean();
+    // A folder that was there before keeps its mode: it may be shared.
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    // A folder that was there before.
-    await chmod(dir, 0o700);
     const since = now();
     const stem = `${new Date(since).toISOString().replaceAll(':', '-')}-${process.pid}`;
-    const data = await open(join(dir, stem + dataSuffix), 'a', 0o600);
-    const index = await open(join(dir, stem + indexSuffix), 'a', 0o600);
-    return { data, index, bytes: 0, since };
+    const name = stem + dataSuffix;
+    const data = await open(join(dir, name), 'a', 0o600);
+    try {
+      const index = await open(join(dir, indexOf(name)), 'a', 0o600);
+      return { name, data, index, bytes: 0, since };
+    } catch (error) {
+      await data.close();
+      await remove(name);
+      throw error;
+    }
   }
 
   async function end(): Promise<void> {
     const ended = current;
     current = undefined;
-    await Promise.all([ended?.data.close(), ended?.index.close()]);
+    if (!ended) return;
+    await Promise.all([ended.data.close(), ended.index.close()]);
+    if (ended.bytes === 0) await remove(ended.name);
+  }
+
+  async function remove(name: string): Promise<void> {
+    await rm(join(dir, name), { force: true });
+    await rm(join(dir, indexOf(name)), { force: true });
   }
 
   async function fileFor(): Promise<Current> {
@@ -69,10 +84,7 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
       current !== undefined &&
       (current.bytes >= maxBytes / filesAtLeast ||
         now() - current.since >= retentionMs / filesAtLeast);
-    if (isFull) {
-      await end();
-      await clean();
-    }
+    if (isFull) await end();
     current ??= await begin();
     return current;
   }
@@ -84,7 +96,8 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
       await file.index.appendFile(`${request} ${file.bytes} ${line.length}\n`);
       file.bytes += line.length;
     } catch (error) {
-      // What a full disk took in part would make the rest of this file unreadable.
+      // What a full disk took in part would make this file unreadable from there on.
+      await file.data.truncate(file.bytes).catch(() => {});
       await end().catch(() => {});
       throw error;
     }
@@ -110,8 +123,7 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
     let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     for (const file of files) {
       if (file.at >= now() - retentionMs && bytes <= mostBytes) continue;
-      await rm(join(dir, file.name), { force: true });
-      await rm(join(dir, indexOf(file.name)), { force: true });
+      await remove(file.name);
       bytes -= file.bytes;
     }
   }
