@@ -15,7 +15,7 @@ export function debugRoutes(app: FastifyInstance, log: Omit<DebugLog, 'stop'> | 
       knownOnly(query, []);
       const own = required(log);
       const parsed = parseRequestId(id);
-      const lines = parsed ? await own.find(id, parsed.createdAt) : [];
+      const lines = parsed ? await readable(own.find(id, parsed.createdAt)) : [];
       if (lines.length === 0) throw notFound(id);
       // One that was delivered twice after a control plane died is one record.
       const records = new Map<string, DebugRecord>();
@@ -32,7 +32,7 @@ export function debugRoutes(app: FastifyInstance, log: Omit<DebugLog, 'stop'> | 
   app.get<{ Querystring: Query }>('/admin/debug', async ({ query }) => {
     knownOnly(query, []);
     const own = required(log);
-    const [usage, backlog] = await Promise.all([own.usage(), own.backlog()]);
+    const [usage, backlog] = await Promise.all([readable(own.usage()), own.backlog()]);
     return {
       ...usage,
       ...backlog,
@@ -49,6 +49,20 @@ function required<T>(log: T | undefined): T {
     'no_debug_log',
     'This fleet keeps no debug log: set debugLog in the config, and restart it.',
   );
+}
+
+/** Without this, an error of a file would be reported as one of the ledger's database. */
+async function readable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new AdminError(
+      503,
+      'debug_log_unreadable',
+      `The control plane cannot read the files of its debug log (${code ?? 'unknown error'}).`,
+    );
+  }
 }
 
 const notFound = (id: string): AdminError =>

@@ -1,4 +1,15 @@
-import { mkdtemp, open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -137,4 +148,25 @@ test('a record that was written before one that failed is not written again', as
   await store(records);
   const reader = openFiles();
   for (const { request } of records) expect(await reader.find(request, 0)).toHaveLength(1);
+});
+
+test('a folder that was there before keeps its mode, and its other files', async () => {
+  await mkdir(dir, { mode: 0o755 });
+  await chmod(dir, 0o755);
+  await writeFile(join(dir, 'backup.ndjson.gz'), 'x'.repeat(4096));
+  const files = openFiles({ maxBytes: 1024, retentionMs: -1 });
+  await files.write([packed('a')]);
+  await files.close();
+  await files.clean();
+  expect(await readdir(dir)).toEqual(['backup.ndjson.gz']);
+  expect((await stat(dir)).mode & 0o777).toBe(0o755);
+});
+
+test('records are read around a line of the index that is damaged, and by a clock that is behind', async () => {
+  const writer = openFiles();
+  await writer.write([packed('a', '1'), packed('a', '2')]);
+  await writer.close();
+  const index = (await readdir(dir)).find((name) => name.endsWith('.idx')) ?? '';
+  await appendFile(join(dir, index), 'a 1 5\na 0 99999999999\na 7');
+  expect(await openFiles().find('a', Date.now() + 30_000)).toHaveLength(2);
 });

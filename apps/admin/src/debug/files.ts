@@ -23,7 +23,7 @@ export type DebugFilesOptions = {
 export type DebugFiles = {
   /** Resolves when the disk has them. Rejects if it takes no more. */
   write(lines: readonly DebugLine[]): Promise<void>;
-  /** The records of a request, oldest first, as JSON. `since`: no file that ended before this has any (ms since the epoch). */
+  /** The records of a request, oldest first, as JSON. `since`: none was made before this (ms since the epoch). */
   find(request: string, since: number): Promise<string[]>;
   usage(): Promise<{ files: number; bytes: number }>;
   /** Removes what is too old, and the oldest files while all are too large. */
@@ -36,7 +36,12 @@ const filesAtLeast = 16;
 /** Most records of one answer. */
 export const maxFound = 100;
 
+/** Milliseconds by which the clock of an ingress may be ahead of this machine's. */
+const clockSkewMs = 60_000;
+
 const dataSuffix = '.ndjson.gz';
+/** Only files of this log are read, and removed. */
+const ownName = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+\.ndjson\.gz$/;
 const indexSuffix = '.idx';
 const gunzip = promisify(gunzipCallback);
 
@@ -105,15 +110,15 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
 
   /** Oldest first. */
   async function list(): Promise<Found[]> {
-    const names = await readdir(dir).catch(() => []);
+    const names = (await unlessGone(readdir(dir))) ?? [];
     const found = names
-      .filter((name) => name.endsWith(dataSuffix))
+      .filter((name) => ownName.test(name))
       .sort()
       .map(async (name) => {
-        const { size, mtimeMs } = await stat(join(dir, name));
-        return { name, bytes: size, at: mtimeMs };
+        const file = await unlessGone(stat(join(dir, name)));
+        return file && { name, bytes: file.size, at: file.mtimeMs };
       });
-    return Promise.all(found);
+    return (await Promise.all(found)).filter((file) => file !== undefined);
   }
 
   async function clean(): Promise<void> {
@@ -129,17 +134,22 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
   }
 
   async function read(name: string, request: string): Promise<string[]> {
-    const index = await readFile(join(dir, indexOf(name)), 'utf8').catch(() => '');
+    const index = (await unlessGone(readFile(join(dir, indexOf(name)), 'utf8'))) ?? '';
     const places = index.split('\n').filter((line) => line.startsWith(`${request} `));
     if (places.length === 0) return [];
-    const file = await open(join(dir, name), 'r');
+    const file = await unlessGone(open(join(dir, name), 'r'));
+    if (!file) return [];
     try {
+      const { size } = await file.stat();
       const lines: string[] = [];
       for (const place of places.slice(0, maxFound)) {
         const [, offset = 0, length = 0] = place.split(' ').map(Number);
+        // A line of the index that was written in part.
+        if (!(offset + length <= size)) continue;
         const bytes = Buffer.alloc(length);
         await file.read(bytes, 0, length, offset);
-        lines.push((await gunzip(bytes)).toString('utf8').trimEnd());
+        const line = await gunzip(bytes).catch(() => undefined);
+        if (line) lines.push(line.toString('utf8').trimEnd());
       }
       return lines;
     } finally {
@@ -155,7 +165,7 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
     async find(request, since) {
       const lines: string[] = [];
       for (const { name, at } of await list()) {
-        if (at < since || lines.length >= maxFound) continue;
+        if (at < since - clockSkewMs || lines.length >= maxFound) continue;
         lines.push(...(await read(name, request)));
       }
       return lines.slice(0, maxFound);
@@ -169,6 +179,16 @@ export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
     clean,
     close: end,
   };
+}
+
+/** Undefined for a file that is not there: another clean may have removed it meanwhile. */
+async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 const indexOf = (name: string): string => name.slice(0, -dataSuffix.length) + indexSuffix;
