@@ -1,4 +1,5 @@
 import { maxWaitingRecords } from '@millrace/shared/domain/debug-record';
+import { frameRecord, readRecord } from '@millrace/shared/store/debug-log/framing';
 import type { RawRecord } from '@millrace/shared/store/debug-log/framing';
 import { createRecordShipper, fullMs } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -54,4 +55,21 @@ test('while too many records wait, a worker drops further ones without making th
   expect(await shipper.ship(make)).toBe(true);
   expect(await waiting()).toBe(1);
   expect([shipper.counts.dropped, await droppedInRedis()]).toEqual([2, 2]);
+});
+
+test('a compressed answer is read as base64, each piece of it', () => {
+  const raw = make();
+  const pieces = [Buffer.from([0x1f, 0x8b, 0xff]), Buffer.from([0xfe])];
+  const answer = {
+    status: 200,
+    head_ms: 1,
+    headers: { 'content-encoding': 'gzip' },
+    pieces: pieces.map((piece) => [1, piece.length] as const),
+  };
+  const record = readRecord(
+    frameRecord({ head: { ...raw.head, answer }, bytes: Buffer.concat(pieces) }),
+  );
+  expect(record.answer?.encoding).toBe('base64');
+  const texts = record.answer?.events.map(({ text }) => text);
+  expect(texts).toEqual(pieces.map((piece) => piece.toString('base64')));
 });

@@ -4,19 +4,24 @@ import { frameRecord, readRecord } from '@millrace/shared/store/debug-log/framin
 import type { Dispatcher } from 'undici';
 import { expect, test } from 'vitest';
 import type { Upstream } from '../upstream/call.ts';
-import { createDebugLog, maxHeldBytes, pieceOverheadBytes } from './call-recorder.ts';
+import { createDebugLog, maxHeldBytes, maxSentBytes, pieceOverheadBytes } from './call-recorder.ts';
 import type { DebugLog } from './call-recorder.ts';
 
 const apiKey = 'sk-the-key-of-the-operator';
 const controller = {} as Dispatcher.DispatchController;
 
 /** A provider that answers with these pieces; `got` is what its client's handler got of them. */
-function callWith(log: DebugLog, pieces: readonly string[], body = '{}') {
-  const got: string[] = [];
+function callWith(log: DebugLog, pieces: readonly string[], body = '{}', key = apiKey) {
+  const got: Buffer[] = [];
   const upstream: Upstream = {
     dispatch(_options, handler) {
       handler.onRequestStart?.(controller, {});
-      handler.onResponseStart?.(controller, 200, { 'set-cookie': 'session=1', server: 's' }, 'OK');
+      handler.onResponseStart?.(
+        controller,
+        200,
+        { 'set-cookie': 'session=1', server: `s ${btoa(key)}` },
+        'OK',
+      );
       for (const piece of pieces)
         handler.onResponseData?.(controller, Buffer.from(piece, 'latin1'));
       handler.onResponseEnd?.(controller, {});
@@ -27,13 +32,13 @@ function callWith(log: DebugLog, pieces: readonly string[], body = '{}') {
     key: 'team-a',
     model: 'fast',
     target: { provider: 'p', model: 'm' },
-    apiKey,
+    apiKey: key,
   };
   const recorder = log.record(call, upstream);
   const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };
   recorder?.upstream.dispatch(
     { method: 'POST', path: '/v1/chat', headers, body: Buffer.from(body) },
-    { onResponseData: (_controller, bytes) => void got.push(bytes.toString('latin1')) },
+    { onResponseData: (_controller, bytes) => void got.push(bytes) },
   );
   return { recorder, got };
 }
@@ -78,7 +83,7 @@ test('a record has what was sent and what came, in its pieces', () => {
 
 test('no key is in a record, in whichever piece of it a provider repeats one, and readers get their bytes unchanged', () => {
   const { log, shipped } = openLog();
-  const pieces = [`echo ${apiKey.slice(0, 9)}`, `${apiKey.slice(9)} end`];
+  const pieces = [`echo ${apiKey.slice(0, 9)}`, `${apiKey.slice(9)} end`, btoa(`key ${apiKey}.`)];
   const { recorder, got } = callWith(log, pieces, `{"x":"${apiKey}"}`);
   recorder?.ended({ kind: 'aborted' });
   const [{ sent, answer } = {} as DebugRecord] = shipped;
@@ -87,11 +92,32 @@ test('no key is in a record, in whichever piece of it a provider repeats one, an
     authorization: '(not shown)',
     'content-type': 'application/json',
   });
-  expect(answer?.headers).toEqual({ 'set-cookie': '(not shown)', server: 's' });
-  expect(answer?.events.map(({ text }) => text).join('')).toBe(
-    `echo ${'*'.repeat(apiKey.length)} end`,
-  );
-  expect(got).toEqual(pieces);
+  expect(answer?.headers['set-cookie']).toBe('(not shown)');
+  const shown = answer?.events.map(({ text }) => text).join('') ?? '';
+  expect(shown).toContain(`echo ${'*'.repeat(apiKey.length)} end`);
+  for (const text of [shown, answer?.headers['server']]) {
+    expect(text).not.toContain(btoa(`key ${apiKey}`).slice(8, 24));
+    expect(text).not.toContain(btoa(apiKey).slice(0, 24));
+  }
+  // After the record was made: its bytes are its own.
+  expect(got.map((bytes) => bytes.toString('latin1'))).toEqual(pieces);
+});
+
+test('a placeholder for a key is an ordinary word', () => {
+  const { log, shipped } = openLog();
+  const { recorder } = callWith(log, ['none'], '{"tool_choice":"none"}', 'none');
+  recorder?.ended({ kind: 'aborted' });
+  expect(shipped[0]?.sent.body).toBe('{"tool_choice":"none"}');
+});
+
+test('a large request leaves half of the record to its answer', () => {
+  const { log, shipped } = openLog();
+  const { recorder } = callWith(log, ['data: 1\n\n'], 'x'.repeat(maxRecordBytes));
+  recorder?.ended({ kind: 'aborted' });
+  expect(shipped[0]).toMatchObject({
+    answer: { events: [{ text: 'data: 1\n\n' }] },
+    omitted_bytes: maxRecordBytes - maxSentBytes,
+  });
 });
 
 test('a character that came in two pieces is whole', () => {

@@ -5,6 +5,7 @@ import type { RawRecord } from '@millrace/shared/store/debug-log/framing';
 import type { RecordShipper } from '@millrace/shared/store/debug-log/redis-debug-log';
 import type { Dispatcher } from 'undici';
 import type { AttemptOutcome } from '../run/attempt.ts';
+import { formsOf, isSecret } from '../run/redaction.ts';
 import type { Upstream } from '../upstream/call.ts';
 
 /** What is recorded of whose call. */
@@ -13,7 +14,7 @@ export type RecordedCall = {
   key: string | undefined;
   model: string;
   target: Target;
-  /** The provider's key, which is overwritten wherever it appears. */
+  /** The provider's key, which is overwritten where it appears whole: plain, in base64 or in hex. */
   apiKey: string | undefined;
 };
 
@@ -33,6 +34,9 @@ export type DebugLog = {
 
 /** Bytes of all records under way in this process. */
 export const maxHeldBytes = 16 * 1024 * 1024;
+
+/** Bytes of a request that are recorded: its answer always finds the other half of the record. */
+export const maxSentBytes = maxRecordBytes / 2;
 
 /** Bytes of memory of a piece of an answer beyond its own: 154, measured with Node 24. They count as held. */
 export const pieceOverheadBytes = 160;
@@ -56,7 +60,7 @@ export type DebugLogOptions = {
   now?(): number;
 };
 
-/** Records records in memory, and sends each when it has ended. Nothing of a request waits for it. */
+/** Records calls in memory, and sends each record when its call has ended. Nothing of a request waits for it. */
 export function createDebugLog({ shipper, worker, now = Date.now }: DebugLogOptions): DebugLog {
   const memory = { held: 0 };
   return {
@@ -87,6 +91,8 @@ type Head = { status: number; ms: number; headers: Record<string, string> };
 
 class Recording {
   private readonly call: RecordedCall;
+  /** What is overwritten. */
+  private readonly secrets: readonly string[];
   private readonly memory: { held: number };
   private readonly now: () => number;
   private readonly startedAt: number;
@@ -100,6 +106,7 @@ class Recording {
 
   constructor(call: RecordedCall, memory: { held: number }, now: () => number) {
     this.call = call;
+    this.secrets = secretsOf(call.apiKey);
     this.memory = memory;
     this.now = now;
     this.startedAt = now();
@@ -109,15 +116,15 @@ class Recording {
     options: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
   ): Dispatcher.DispatchHandler {
-    if (Buffer.isBuffer(options.body)) this.body = this.keep(options.body, 0);
-    const headers = shownHeaders((options.headers ?? {}) as Record<string, unknown>);
+    if (Buffer.isBuffer(options.body)) this.body = this.keep(options.body, 0, maxSentBytes);
+    const headers = this.shown((options.headers ?? {}) as Record<string, unknown>);
     this.sent = { path: options.path, headers };
     return {
       onRequestStart: (...args) => handler.onRequestStart?.(...args),
       onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
       onResponseStart: (controller, status, headers, message) => {
         if (status >= 200) {
-          this.head ??= { status, ms: this.ms, headers: shownHeaders(headers) };
+          this.head ??= { status, ms: this.ms, headers: this.shown(headers) };
         }
         handler.onResponseStart?.(controller, status, headers, message);
       },
@@ -131,7 +138,7 @@ class Recording {
   }
 
   record(worker: string, outcome: AttemptOutcome): RawRecord {
-    const { request, key, model, target, apiKey } = this.call;
+    const { request, key, model, target } = this.call;
     const { body, head, pieces } = this;
     const bytes = Buffer.concat([body, ...pieces.map((piece) => piece.bytes)]);
     return {
@@ -158,7 +165,7 @@ class Recording {
         omitted_bytes: this.omitted,
       },
       // A key may be spread over several pieces.
-      bytes: withoutKey(bytes, apiKey),
+      bytes: overwritten(bytes, this.secrets),
     };
   }
 
@@ -173,14 +180,18 @@ class Recording {
     return this.now() - this.startedAt;
   }
 
+  private shown(headers: Readonly<Record<string, unknown>>): Record<string, string> {
+    return shownHeaders(headers, this.secrets);
+  }
+
   private keepPiece(bytes: Buffer): void {
-    const kept = this.keep(bytes, pieceOverheadBytes);
+    const kept = this.keep(bytes, pieceOverheadBytes, maxRecordBytes);
     if (kept.length > 0) this.pieces.push({ ms: this.ms, bytes: kept });
   }
 
   /** A copy of what has room: the buffers of a connection are slices of larger ones. */
-  private keep(bytes: Buffer, overhead: number): Buffer {
-    const room = Math.min(maxRecordBytes - this.held, maxHeldBytes - this.memory.held) - overhead;
+  private keep(bytes: Buffer, overhead: number, most: number): Buffer {
+    const room = Math.min(most - this.held, maxHeldBytes - this.memory.held) - overhead;
     const kept = Buffer.from(bytes.subarray(0, Math.max(0, room)));
     this.omitted += bytes.length - kept.length;
     if (kept.length === 0) return kept;
@@ -194,21 +205,31 @@ class Recording {
 const secretHeader = /auth|key|token|secret|cookie|password|signature/i;
 const hidden = '(not shown)';
 
-function shownHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
+function shownHeaders(
+  headers: Readonly<Record<string, unknown>>,
+  secrets: readonly string[],
+): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [
       name,
-      secretHeader.test(name) ? hidden : String(value),
+      secretHeader.test(name) ? hidden : withoutSecrets(String(value), secrets),
     ]),
   );
 }
 
-/** Overwrites the key in place, so that the places of all other bytes stay. */
-function withoutKey(bytes: Buffer, apiKey: string | undefined): Buffer {
-  if (apiKey === undefined || apiKey === '') return bytes;
-  const key = Buffer.from(apiKey);
-  for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(key, at + key.length)) {
-    bytes.fill('*', at, at + key.length);
+const withoutSecrets = (text: string, secrets: readonly string[]): string =>
+  secrets.reduce((shown, secret) => shown.replaceAll(secret, '*'.repeat(secret.length)), text);
+
+/** None for a placeholder such as `none`, which is an ordinary word of bodies. */
+const secretsOf = (apiKey: string | undefined): string[] =>
+  apiKey !== undefined && isSecret(apiKey) ? formsOf(apiKey) : [];
+
+/** Overwrites the secrets in place, so that the places of all other bytes stay. */
+function overwritten(bytes: Buffer, secrets: readonly string[]): Buffer {
+  for (const secret of secrets.map((one) => Buffer.from(one))) {
+    for (let at = bytes.indexOf(secret); at >= 0; at = bytes.indexOf(secret, at + secret.length)) {
+      bytes.fill('*', at, at + secret.length);
+    }
   }
   return bytes;
 }

@@ -1,4 +1,4 @@
-/* The debug log: whole records with providers, as the worker that made them saw them. Times are milliseconds since the epoch. */
+/* The debug log: whole upstream calls, as the worker that made them saw them. Times are milliseconds since the epoch. */
 
 export type DebugRecord = {
   /** Unique: a record that is stored twice is shown once. */
@@ -22,6 +22,8 @@ export type DebugRecord = {
     /** Milliseconds from the start to the head. */
     head_ms: number;
     headers: Readonly<Record<string, string>>;
+    /** Each `text` is base64, because the answer was compressed (`content-encoding`). Absent: it is text. */
+    encoding?: 'base64';
     /** What came in one piece, with the milliseconds from the start. */
     events: readonly { ms: number; text: string }[];
   };

@@ -14,7 +14,9 @@ export type RawRecord = {
     /** `bytes`: of the body. */
     sent: Omit<DebugRecord['sent'], 'body'> & { bytes: number };
     /** `pieces`: milliseconds from the start, and bytes. */
-    answer?: Omit<Answer, 'events'> & { pieces: readonly (readonly [ms: number, bytes: number])[] };
+    answer?: Omit<Answer, 'events' | 'encoding'> & {
+      pieces: readonly (readonly [ms: number, bytes: number])[];
+    };
   };
   /** The body of the request and the pieces of the answer, one behind the other. */
   bytes: Buffer;
@@ -32,9 +34,11 @@ export function readRecord(frame: Buffer): DebugRecord {
   let at = newline + 1;
   const next = (length: number) => frame.subarray(at, (at += length));
   const body = next(sent.bytes).toString('utf8');
+  const isPacked = !['', 'identity'].includes(answer?.headers['content-encoding'] ?? '');
   // A character may be spread over several pieces.
-  const decoder = new StringDecoder('utf8');
-  const events = answer?.pieces.map(([ms, length]) => ({ ms, text: decoder.write(next(length)) }));
+  const decoder = isPacked ? undefined : new StringDecoder('utf8');
+  const textOf = (bytes: Buffer) => decoder?.write(bytes) ?? bytes.toString('base64');
+  const events = answer?.pieces.map(([ms, length]) => ({ ms, text: textOf(next(length)) }));
   return {
     ...rest,
     sent: { path: sent.path, headers: sent.headers, body },
@@ -43,6 +47,7 @@ export function readRecord(frame: Buffer): DebugRecord {
         status: answer.status,
         head_ms: answer.head_ms,
         headers: answer.headers,
+        ...(isPacked && { encoding: 'base64' as const }),
         events: events?.filter(({ text }) => text !== '') ?? [],
       },
     }),
