@@ -57,6 +57,7 @@ import { createRelay } from './delivery/relay.ts';
 import { createQueuePositions } from './delivery/queue-position.ts';
 import { createKeepAlive } from './delivery/sse-writer.ts';
 import { createExchanges } from './exchange/exchange.ts';
+import { isForDebugLog } from './exchange/debug-choice.ts';
 import { createPreparer } from './exchange/prepare.ts';
 import { createSubmitter } from './exchange/submit.ts';
 import { listenProblem } from './server/listen-problem.ts';
@@ -268,10 +269,10 @@ const exchanges = createExchanges({
     config,
     admission,
     keyRing,
-    debugs: (keyId) =>
-      config.debugLog !== undefined &&
-      ((keyId !== undefined && keyRing.get(keyId)?.debug === true) ||
-        Math.random() < config.debugLog.sample),
+    debugs(keyId) {
+      const isWatched = keyId !== undefined && keyRing.get(keyId)?.debug === true;
+      return isForDebugLog(config.debugLog?.sample, isWatched, Math.random());
+    },
     prices: (...asked) => prices()(...asked),
     inbox: name,
   }),
