@@ -65,7 +65,11 @@ export function createRecordShipper({
     const lost = uncounted;
     uncounted = 0;
     const args = [record.head.request, packed.toString('base64'), maxWaitingRecords, lost];
-    const reply = await runScript(redis, script, [keys.debugLog(), keys.debugState()], args);
+    const run = runScript(redis, script, [keys.debugLog(), keys.debugState()], args);
+    const reply = await run.catch((error: unknown) => {
+      uncounted += lost;
+      throw error;
+    });
     const isAdded = reply === 1;
     if (!isAdded) fullUntil = now() + fullMs;
     counts[isAdded ? 'shipped' : 'dropped'] += 1;
