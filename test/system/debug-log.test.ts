@@ -11,7 +11,7 @@ import { call, errorOf, jsonOf } from '../kit/http.ts';
 import { expectWhole } from '../kit/judge.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
 
-// Whole records with providers, from the worker that made them to the files of the control plane.
+// Records of whole upstream calls, from the worker that made them to the files of the control plane.
 
 const ops = { authorization: `Basic ${Buffer.from('ops:pass').toString('base64')}` };
 const watched = { authorization: 'Bearer secret-watched' };
@@ -71,7 +71,7 @@ async function recordsOf(stream: Stream, count: number): Promise<DebugRecord[]> 
 const askSmall = (headers: Record<string, string>) =>
   ask(fleet.url, 'small', { headers, body: { user: 'ada' } });
 
-test('a record of a watched key has what the provider got and sent, without the keys of anybody', async () => {
+test('a record of a watched key has what the provider got and sent, without the keys of provider and client', async () => {
   const stream = askSmall(watched);
   await expectWhole(stream, expectedText({ tokens: 5 }));
   const [record] = await recordsOf(stream, 1);

@@ -47,7 +47,7 @@ export const settings = {
   'debugLog.retention': duration('24h', '1m', '365d', 'time for which the debug log is kept'),
   'debugLog.sample': text(
     '0',
-    'share of all requests, from 0 to 1, whose exchanges with providers are recorded',
+    'share of all requests, from 0 to 1, whose upstream calls are recorded',
   ),
   'delivery.coalesce': text(
     'auto',

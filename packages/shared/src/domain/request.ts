@@ -84,7 +84,7 @@ export type JobData = {
   /** The most that the request may cost, in billionths of a USD; absent: no cap. */
   maxCost?: number | undefined;
   account?: Account | undefined;
-  /** Its exchanges with providers are recorded in the debug log. */
+  /** Its upstream calls are recorded in the debug log. */
   debug?: true | undefined;
 };
 
