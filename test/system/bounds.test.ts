@@ -17,7 +17,8 @@ let fleet: Fleet;
 beforeAll(async () => {
   fleet = await startFleet({
     models: { ...aliases(endless), big },
-    config: { limits: { readerBuffer: '64KiB' } },
+    // The folder is the control plane's, of which there is none here.
+    config: { limits: { readerBuffer: '64KiB' }, debugLog: { dir: '/nowhere' } },
   });
 });
 afterAll(() => fleet.close());
