@@ -1,4 +1,5 @@
 import { maxWaitingRecords } from '@millrace/shared/domain/debug-record';
+import { keyspace } from '@millrace/shared/store/keys';
 import type { DebugRecord } from '@millrace/shared/domain/debug-record';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectedText, startSimulator } from '../../apps/simulator/src/index.ts';
@@ -161,13 +162,22 @@ test('streams end while no record is written; those that find no room are droppe
 test('a record that Redis does not take holds up no stream of its worker', async () => {
   const [first] = fleet.workers;
   const proxy = await startRedisProxy(fleet.redis.url);
+  const redis = fleet.redis.connect();
+  /** Records so far; undefined: there is no stream yet. */
+  async function added(): Promise<unknown> {
+    const info = await redis.xinfo('STREAM', keyspace().debugLog()).catch(() => []);
+    return (info as unknown[])[(info as unknown[]).indexOf('entries-added') + 1];
+  }
   try {
     await fleet.addWorker(proxy.url);
     await first?.stop();
+    const addedBefore = await added();
     const isHeld = proxy.holdCommand(':debug-log');
     await expectWhole(askSmall(watched), expectedText({ tokens: 5 }));
     await isHeld;
     await expectWhole(askSmall(other), expectedText({ tokens: 5 }));
+    // A worker whose streams are held up replaces its connection, which sends the record again.
+    expect(await added()).toBe(addedBefore);
     proxy.release();
   } finally {
     await proxy.close();
