@@ -24,6 +24,7 @@ describe('the fault table', () => {
       'response_too_large',
       'upstream_failed_mid_stream',
       'deadline_exceeded',
+      'max_cost_exceeded',
       'no_target_available',
       'internal_error',
     ]);

@@ -134,6 +134,9 @@ const budgets = {
   /** What the ledger has of each period, and how many requests of unknown price. */
   spent: 'spent:',
   unpriced: 'unpriced:',
+  /** The units, behind a prefix. */
+  usd: 'usd:',
+  tokens: 'tokens:',
   /** The sum of the reservations of each period. */
   reserved: 'reserved:',
   /** The reading of the ledger that was written last. */

@@ -23,8 +23,8 @@ if written ~= version then
   for i = firstPeriod, firstId - 1, 4 do
     local period, cost, tokens, unpriced = unpack(ARGV, i, i + 3)
     redis.call('HSET', totals,
-      '@budgets.spent' .. 'usd:' .. period, cost,
-      '@budgets.spent' .. 'tokens:' .. period, tokens,
+      '@budgets.spent' .. '@budgets.usd' .. period, cost,
+      '@budgets.spent' .. '@budgets.tokens' .. period, tokens,
       '@budgets.unpriced' .. period, unpriced)
   end
   redis.call('HSET', totals, '@budgets.written', version, '@budgets.confirmed', now)
