@@ -148,6 +148,8 @@ const spendingIndex: Migration = {
       .ifNotExists()
       .on('millrace_requests')
       .columns(['key_id', 'day', 'input_tokens', 'output_tokens', 'cost'])
+      // Otherwise SQLite takes it for reports by key and day, which it does not cover: they then read every row.
+      .where('key_id', 'is not', null)
       .execute();
   },
 };
