@@ -44,3 +44,14 @@ test('a request costs nothing of a budget if no price is known, the model is gon
   const inTokens = { tokensPerDay: 5, currency: 'USD' } as const;
   expect(await priced(request, inTokens)).toEqual({ tokens, cost: 0 });
 });
+
+test('audio at a target without a price for it is expected to cost as much as text', async () => {
+  const priced = createExpectUse({ config: () => configOf([target(10)]), onError });
+  const audio =
+    '{"model":"m","max_tokens":1000,"messages":[{"content":[{"type":"input_audio","input_audio":{}}]}]}';
+  const { bound } = estimateRequest(audio);
+  expect(bound.audioInput).toBeGreaterThan(0);
+  expect(await priced({ ...request, body: audio }, money)).toMatchObject({
+    cost: bound.input * 1000 + 1000 * 10_000,
+  });
+});

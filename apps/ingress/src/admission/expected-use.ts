@@ -42,12 +42,13 @@ export function createExpectUse({ config, onError }: ExpectUseOptions): ExpectUs
   ): Promise<number> {
     // Without the data the targets that it knows count as those of unknown price.
     await loadPrices(targets)?.catch(onError);
-    const boundOf = (bound: TokenCounts) =>
-      targets.map((target) => pricesNow()(target, bound, at) ?? 0);
+    const current = pricesNow();
+    const highest = (bound: TokenCounts): number =>
+      Math.max(0, ...targets.map((target) => current(target, bound, at) ?? 0));
     const { bound } = tokens;
+    if (bound.audioInput === 0 && bound.audioOutput === 0) return highest(bound);
     // A price without one for audio is better than none: what the request cost is known afterwards.
-    const asText = { ...bound, audioInput: 0, audioOutput: 0 };
-    return Math.max(0, ...boundOf(bound), ...boundOf(asText));
+    return Math.max(highest(bound), highest({ ...bound, audioInput: 0, audioOutput: 0 }));
   }
 
   return async (request, budget) => {
