@@ -1,13 +1,12 @@
+import { nanosPerUsd } from '@millrace/shared/domain/budget';
 import type { AttemptRow, RequestRow } from '../database/schema.ts';
 import type { Grouping, UsageRow } from '../ledger/queries.ts';
 
 /* Rows as the admin API shows them. Times are RFC 3339, money is in USD with 6 decimals. */
 
-const billion = 1e9;
-
 /** Null: unknown. */
 export const usd = (cost: number | null): number | null =>
-  cost === null ? null : Number((cost / billion).toFixed(6));
+  cost === null ? null : Number((cost / nanosPerUsd).toFixed(6));
 
 const time = (ms: number): string => new Date(ms).toISOString();
 const timeOrNull = (ms: number | null): string | null => (ms === null ? null : time(ms));

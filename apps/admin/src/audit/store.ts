@@ -1,10 +1,13 @@
 import type { AuditEntry } from '@millrace/shared/domain/audit';
 import { maxAuditDetail } from '@millrace/shared/domain/audit';
 import type { LedgerDatabase } from '../database/open.ts';
+import { safeText } from '../database/safe-text.ts';
 import type { AuditRow } from '../database/schema.ts';
 
 /** Characters of the texts that a client chooses. */
 const maxTextChars = 512;
+/** The width of the column. */
+const maxIdChars = 64;
 
 /** Rows of one statement. */
 const maxRows = 500;
@@ -27,20 +30,19 @@ export async function storeAudit(
 function rowOf({ id, at, actor, address, action, target, outcome, detail }: AuditEntry): AuditRow {
   const json = detail === undefined ? null : JSON.stringify(detail);
   return {
-    id: safeText(id).slice(0, 64),
+    id: safeText(id, maxIdChars),
     at,
-    actor: safeText(actor),
-    address: address === undefined ? null : safeText(address),
-    action: safeText(action),
-    target: target === undefined ? null : safeText(target),
-    outcome: safeText(outcome),
+    actor: bounded(actor),
+    address: address === undefined ? null : bounded(address),
+    action: bounded(action),
+    target: target === undefined ? null : bounded(target),
+    outcome: bounded(outcome),
     // A process of another version may have other bounds.
     detail: json === null || json.length > maxAuditDetail ? null : json,
   };
 }
 
-/** A text that every database takes: PostgreSQL's have no NUL character. */
-const safeText = (text: string): string => text.slice(0, maxTextChars).replaceAll('\0', '\uFFFD');
+const bounded = (text: string): string => safeText(text, maxTextChars);
 
 /**
  * Removes entries from before these times (milliseconds since the epoch), the ones of refused keys and all others. Returns how

@@ -2,6 +2,7 @@ import type { Terminal } from '@millrace/shared/domain/entry';
 import type { LedgerAttempt, LedgerEntry, LedgerFacts } from '@millrace/shared/domain/ledger';
 import type { Prices } from '@millrace/shared/cost/prices';
 import { tokenCounts } from '@millrace/shared/cost/usage';
+import { safeText } from '../database/safe-text.ts';
 import type { AttemptRow, RequestRow } from '../database/schema.ts';
 
 const hourMs = 3_600_000;
@@ -9,11 +10,8 @@ const dayMs = 24 * hourMs;
 /** Characters of texts that clients and providers choose. */
 const maxTextChars = 4096;
 
-/** A text that every database takes: PostgreSQL's have no NUL character. */
-function safeText(text: string | null | undefined): string | null {
-  if (text === null || text === undefined) return null;
-  return text.slice(0, maxTextChars).replaceAll('\0', '\uFFFD');
-}
+const textOrNull = (text: string | null | undefined): string | null =>
+  text === null || text === undefined ? null : safeText(text, maxTextChars);
 
 /** JSON of at most so many characters; null if it is longer. JSON has no NUL character, but may have it escaped. */
 function jsonText(value: unknown): string | null {
@@ -43,7 +41,7 @@ function attemptRow(id: string, { started, ended }: LedgerAttempt, prices: Price
     first_token_at: ended?.firstTokenAt ?? null,
     ended_at: ended?.at ?? null,
     outcome: ended?.outcome ?? 'unknown',
-    detail: safeText(ended?.detail),
+    detail: textOrNull(ended?.detail),
     input_tokens: tokens.input,
     cached_tokens: tokens.cached,
     output_tokens: tokens.output,
@@ -122,8 +120,8 @@ export function factColumns(
 function answerColumns(createdAt: number, facts: LedgerFacts | undefined) {
   const { user, session, promptHash, rescues = 0, maxGapMs, firstTextAt } = facts ?? {};
   return {
-    user_id: safeText(user),
-    session: safeText(session),
+    user_id: textOrNull(user),
+    session: textOrNull(session),
     prompt_hash: promptHash ?? null,
     rescues,
     max_gap_ms: maxGapMs ?? null,
@@ -151,11 +149,11 @@ export function endColumns({ meta }: Pick<LedgerEntry, 'meta'>, end: Terminal): 
         ...none,
         status: 'failed',
         error_code: code,
-        error_message: safeText(message),
+        error_message: textOrNull(message),
       };
     }
     default:
-      return { ...times, ...none, status: 'cancelled', error_message: safeText(end.data.reason) };
+      return { ...times, ...none, status: 'cancelled', error_message: textOrNull(end.data.reason) };
   }
 }
 
@@ -183,7 +181,7 @@ export function requestRow(
     hour: Math.floor(createdAt / hourMs) * hourMs,
     day: Math.floor(createdAt / dayMs) * dayMs,
     key_id: meta.keyId ?? null,
-    model: safeText(meta.model) ?? '',
+    model: textOrNull(meta.model) ?? '',
     api: meta.endpoint,
     stream: meta.stream ? 1 : 0,
     metadata: jsonText(meta.metadata),

@@ -1,5 +1,5 @@
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
-import { billionths } from './prices.ts';
+import { nanosPerUsd } from '../domain/budget.ts';
 import type { KnownPrice } from './prices.ts';
 
 /** Where the data has no price for audio, the library charges it as text, which costs a tenth. */
@@ -38,7 +38,7 @@ export const knownPrice: KnownPrice = (baseUrl, model, tokens, at) => {
   try {
     const price = calcPrice(usage, model, { provider, timestamp: new Date(at) });
     if (!price || !hasPricesOf(usage, price.model_price)) return null;
-    return Math.round(price.total_price * billionths);
+    return Math.round(price.total_price * nanosPerUsd);
   } catch {
     // It throws on counts that contradict each other, as a provider may report them.
     return null;

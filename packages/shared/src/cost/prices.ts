@@ -1,4 +1,5 @@
 import type { Config, TargetConfig } from '../config.ts';
+import { nanosPerUsd } from '../domain/budget.ts';
 import { targetKey } from '../domain/target-key.ts';
 import { maxTokens } from './usage.ts';
 import type { TokenCounts } from './usage.ts';
@@ -19,8 +20,6 @@ export type KnownPrice = (
   at: number,
 ) => number | null;
 
-/** Billionths of a USD in one USD. */
-export const billionths = 1e9;
 const million = 1e6;
 
 /** A target's `price` in the config, else the price by `known`, which this module does not import: its data takes 20 MB. */
@@ -57,5 +56,5 @@ function configuredPrice(
   const uncached = Math.max(0, input - cached);
   const { input: inputPrice, cachedInput = inputPrice, output: outputPrice } = price;
   const usd = uncached * inputPrice + cached * cachedInput + output * outputPrice;
-  return Math.round((usd / million) * billionths);
+  return Math.round((usd / million) * nanosPerUsd);
 }

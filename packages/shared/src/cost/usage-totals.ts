@@ -1,4 +1,4 @@
-import { billionths } from './prices.ts';
+import { nanosPerUsd } from '../domain/budget.ts';
 import type { Prices } from './prices.ts';
 import { tokenCounts } from './usage.ts';
 
@@ -47,5 +47,5 @@ export const usageFields = ({ input, cached, output, reasoning, cost }: UsageTot
   cached_tokens: cached,
   output_tokens: output,
   reasoning_tokens: reasoning,
-  cost: cost === null ? null : cost / billionths,
+  cost: cost === null ? null : cost / nanosPerUsd,
 });

@@ -1,8 +1,8 @@
-import { billionths } from './prices.ts';
+import { nanosPerUsd } from '../domain/budget.ts';
 
 /** Billionths of a USD as a decimal number of USD, as in `0.0042`: exact, without an exponent. */
 export function inUsd(cost: number): string {
-  const text = (cost / billionths).toFixed(9);
+  const text = (cost / nanosPerUsd).toFixed(9);
   return text.replace(/\.?0+$/, '');
 }
 
@@ -18,7 +18,7 @@ export function parseUsd(value: unknown): number | undefined {
   if (typeof text !== 'string' || !usdPattern.test(text)) return undefined;
   const usd = Number(text);
   // Rounded to more digits first: 0.0003 times a billion is 299999.99999999994.
-  return usd <= highestCapUsd ? Math.floor(Number((usd * billionths).toPrecision(15))) : undefined;
+  return usd <= highestCapUsd ? Math.floor(Number((usd * nanosPerUsd).toPrecision(15))) : undefined;
 }
 
 const usdPattern = /^\d{1,20}(\.\d{1,20})?(e-?\d{1,2})?$/i;
