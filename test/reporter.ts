@@ -9,8 +9,8 @@ import type { Reporter, TestCase, TestModule, TestRunEndReason } from 'vitest/no
  * Whatever makes the run fail counts as a failure, also what is no test: a file that could not be
  * loaded, an error that nobody caught. So "0 failed" is only said of a run that passed.
  *
- * Before it, the tests that passed only when they were tried again, each with its first error: whoever reads
- * the output decides whether the test or the product is at fault.
+ * Before it, the tests that passed only when they were tried again, each with its first error. The reader
+ * of the output decides whether the test or the product is at fault.
  */
 export default class TallyReporter implements Reporter {
   onTestRunEnd(

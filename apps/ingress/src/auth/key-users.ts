@@ -32,7 +32,7 @@ export function createKeyUsers(
     if (!refused) return;
     users.delete(user);
     try {
-      // Nobody has shown a secret: it is not counted among those that were refused.
+      // No client has shown a secret now, so the audit log must not count one as refused.
       user.end({ ...refused, params: { ...refused.params, countAs: 'key_ended' } });
     } catch (error) {
       // A failure to end one must not affect the others.

@@ -473,7 +473,7 @@ describe('targets that all break off in the same place', () => {
   }
 });
 
-describe('a request with a cap on its cost', () => {
+describe('the fallback of a request with a cap on its cost', () => {
   // A bound is an answer of 500 tokens: 500 at the primary, 5000 at the backup.
   const costs = {
     prices: ({ provider }: Target, { output }: TokenCounts) =>
@@ -481,7 +481,7 @@ describe('a request with a cap on its cost', () => {
     load: () => undefined,
   };
 
-  it('has no fallback to a target above the cap', async () => {
+  it('is no target above the cap', async () => {
     const { calls, conclusion, failed, asked } = start(
       historyOf(),
       [primary, backup],
@@ -494,7 +494,7 @@ describe('a request with a cap on its cost', () => {
     expect(failed()).toMatchObject({ error: { code: 'upstream_idle_timeout' } });
   });
 
-  it('never asks a target above the cap', async () => {
+  it('is none if every target is above the cap', async () => {
     const { conclusion, failed, asked } = start(historyOf(), [backup], { costs }, { maxCost: 900 });
     await conclusion;
     expect(asked()).toEqual([]);

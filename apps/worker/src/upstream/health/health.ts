@@ -265,7 +265,7 @@ export function createHealth(options: HealthOptions): Health {
     firstTokenMs: (target) => view.target(targetKey(target)).firstToken.read(now()),
     successRate(target) {
       const key = targetKey(target);
-      // It is nobody's last resort.
+      // If all targets of a model fail, the selection asks the best one of them: never one that an operator has opened.
       return isHeld(key) ? 0 : view.target(key).success.read();
     },
     nextTryAt(target) {
