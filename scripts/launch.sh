@@ -19,8 +19,14 @@ esac
 entry=$1
 shift
 
+# The control plane serves the console, which these start.
+console=
+case $entry in
+  apps/supervisor/* | apps/admin/* | apps/cli/*) console=--console ;;
+esac
+
 # npm's own Node runs the set-up, because the set-up may have to replace the one in node_modules.
-"${npm_node_execpath:-node}" scripts/setup.mjs ${need:+"$need"} -- "$@"
+"${npm_node_execpath:-node}" scripts/setup.mjs ${need:+"$need"} ${console:+"$console"} -- "$@"
 # Node's compile cache is kept for the next start, which then takes two thirds of the time.
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE-$PWD/node_modules/.cache/millrace}"
 flags=

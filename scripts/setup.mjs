@@ -1,10 +1,11 @@
 // Makes a fresh clone ready to run: packages, Node >= 24, and a Redis where one is needed.
 //
-//   setup.mjs [--redis | --embedded-redis] [-- ARGUMENT...]
+//   setup.mjs [--redis | --embedded-redis] [--console] [-- ARGUMENT...]
 //
 // --redis            a redis-server (or valkey-server) must be on this machine
 // --embedded-redis   the same, unless the program's own arguments, which follow `--`, or its
 //                    environment or config name a Redis that runs elsewhere
+// --console          the console's web page must be built from the sources as they are
 //
 // Plain JavaScript without dependencies, for Node >= 20: it runs before anything is installed. With
 // nothing to do it says nothing. Exit: 0 ready, 1 with one message that says what to do, 128 + n
@@ -13,23 +14,26 @@
 import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ensureConsole } from './setup/console.mjs';
 import { ensurePackages } from './setup/packages.mjs';
 import { SetupError, say } from './setup/process.mjs';
 import { ensureRedis, redisIsElsewhere } from './setup/redis.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
+const flags = new Set(['--redis', '--embedded-redis', '--console']);
+
 /** @param {string[]} argv */
 function parse(argv) {
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   const own = argv.slice(0, end);
-  const unknown = own.find((flag) => flag !== '--redis' && flag !== '--embedded-redis');
+  const unknown = own.find((flag) => !flags.has(flag));
   if (unknown !== undefined) throw new SetupError(`unknown set-up flag ${unknown}`);
   const programArguments = argv.slice(end + 1);
   const needsRedis =
     own.includes('--redis') ||
     (own.includes('--embedded-redis') && !redisIsElsewhere(programArguments, process.env));
-  return { needsRedis };
+  return { needsRedis, needsConsole: own.includes('--console') };
 }
 
 /**
@@ -50,8 +54,9 @@ function stopSignal() {
 
 const stop = stopSignal();
 try {
-  const { needsRedis } = parse(process.argv.slice(2));
+  const { needsRedis, needsConsole } = parse(process.argv.slice(2));
   await ensurePackages(root, join(root, '.millrace', 'setup.lock'), stop);
+  if (needsConsole) await ensureConsole(root, join(root, '.millrace', 'setup.lock'), stop);
   // One lock for the whole machine, because package managers do not run concurrently, whichever clone starts
   // them.
   if (needsRedis) await ensureRedis(join(tmpdir(), 'millrace-redis-setup.lock'), stop);

@@ -98,6 +98,7 @@ export function buildApp({
 }
 
 const paths = [
+  '/admin',
   '/admin/fleet',
   '/admin/fleet/{process}/drain',
   '/admin/fleet/{process}/resume',

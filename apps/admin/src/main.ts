@@ -18,6 +18,7 @@ import { waitingEntries } from '@millrace/shared/store/ledger/waiting';
 import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
+import { consoleRoutes } from './api/console-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
 import { upstreamRoutes } from './api/upstream-routes.ts';
@@ -163,6 +164,7 @@ const app = buildApp({
     onError,
   },
   addRoutes(to) {
+    consoleRoutes(to);
     configRoutes(to, {
       config: () => source.current,
       processes: () => readProcessConfigs(redis, keys),

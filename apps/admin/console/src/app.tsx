@@ -1,0 +1,29 @@
+import { LocationProvider, Route, Router, lazy } from 'preact-iso';
+import { Home } from './pages/home/home.tsx';
+import { Shell } from './shell/shell.tsx';
+import { NotFound } from './pages/not-found.tsx';
+
+/* One page is one folder in pages/; all but the first are loaded when they are opened. */
+
+const RequestList = lazy(
+  async () => (await import('./pages/requests/request-list.tsx')).RequestList,
+);
+const RequestDetail = lazy(
+  async () => (await import('./pages/requests/request-detail.tsx')).RequestDetail,
+);
+
+export function App() {
+  return (
+    <LocationProvider scope="/admin">
+      <Shell>
+        <Router>
+          <Route path="/admin" component={Home} />
+          <Route path="/admin/console" component={Home} />
+          <Route path="/admin/console/requests" component={RequestList} />
+          <Route path="/admin/console/requests/:id" component={RequestDetail} />
+          <Route default component={NotFound} />
+        </Router>
+      </Shell>
+    </LocationProvider>
+  );
+}

@@ -1,0 +1,64 @@
+import { useRef } from 'preact/hooks';
+import { usePoll } from '../../api/use-poll.ts';
+import type { Live } from '../../api/types.ts';
+import { count } from '../../ui/format.ts';
+import { Answer, Figure, Figures, Panel } from '../../ui/panel.tsx';
+
+/** Milliseconds between two looks at the running streams. */
+const everyMs = 1000;
+
+/** The streams that run at this moment. */
+export function LivePanel() {
+  const live = usePoll<Live>('live', everyMs);
+  const rate = useTokenRate(live.data);
+  return (
+    <Panel title="Now" note={<a href="/admin/console/requests?view=live">all running requests</a>}>
+      <Answer of={live} what="the running streams">
+        {({ totals }) => (
+          <Figures>
+            <Figure
+              label="Running"
+              value={
+                <>
+                  {totals.running > 0 && <span class="live-dot pulse" aria-hidden="true" />}
+                  {count(totals.running)}
+                </>
+              }
+            />
+            <Figure
+              label="Waiting"
+              tone={totals.queued > 0 ? 'warn' : 'quiet'}
+              value={<a href="/admin/console/queue">{count(totals.queued)}</a>}
+            />
+            <Figure
+              label="Running after a rescue"
+              tone={totals.rescued_running > 0 ? 'seam' : 'quiet'}
+              value={count(totals.rescued_running)}
+            />
+            <Figure label="Tokens per second" value={rate === undefined ? '–' : count(rate)} />
+          </Figures>
+        )}
+      </Answer>
+    </Panel>
+  );
+}
+
+/** Tokens that all streams got in the last second, of those that are in two looks. */
+function useTokenRate(live: Live | undefined): number | undefined {
+  const before = useRef<Live | undefined>(undefined);
+  const rate = useRef<number | undefined>(undefined);
+  if (live && live !== before.current) {
+    const last = before.current;
+    if (last) {
+      const seconds = (Date.parse(live.at) - Date.parse(last.at)) / 1000;
+      const known = new Map(last.running.map((one) => [one.id, one.output_tokens]));
+      let tokens = 0;
+      for (const one of live.running) {
+        tokens += Math.max(0, one.output_tokens - (known.get(one.id) ?? 0));
+      }
+      if (seconds > 0) rate.current = Math.round(tokens / seconds);
+    }
+    before.current = live;
+  }
+  return rate.current;
+}

@@ -1,0 +1,105 @@
+import { count, duration, percent, usd } from '../../ui/format.ts';
+import { Figure, Figures, Panel } from '../../ui/panel.tsx';
+import type { Period } from '../../ui/periods.ts';
+
+/** `GET /admin/summary`. */
+export type Summary = {
+  requests: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  rescued: number;
+  streams_rescued_mid_answer: number;
+  gap_ms: { p50: number; p99: number; max: number } | null;
+  tokens_not_paid_twice: number;
+  saved_cost: number | null;
+  /** Completed of those that completed or failed; null: there were none. */
+  availability: number | null;
+  error_budget: { objective: number; allowed: number; used: number; left: number };
+  first_token_ms: { p50: number; p95: number; p99: number } | null;
+  output_tokens: number;
+  tokens_per_s: number | null;
+  cost: number | null;
+  unpriced: number;
+};
+
+/** What the streams of the period would have lost without Millrace, and what they got. */
+export function SavedPanel({ summary, period }: { summary: Summary; period: Period }) {
+  const { availability, error_budget: budget, gap_ms: gap, first_token_ms: first } = summary;
+  return (
+    <>
+      <Panel title="Saved" note={`last ${period.title}`} class="saved">
+        <Figures>
+          <Figure
+            size="large"
+            tone={summary.rescued > 0 ? 'seam' : 'good'}
+            label="Streams rescued"
+            value={
+              <a href={`/admin/console/requests?q=${encodeURIComponent('status:rescued')}`}>
+                {count(summary.rescued)}
+              </a>
+            }
+            note={`${count(summary.streams_rescued_mid_answer)} in mid-answer`}
+          />
+          <Figure
+            size="large"
+            label="Pause of a rescue"
+            value={duration(gap?.p50)}
+            note={gap ? `p99 ${duration(gap.p99)}, longest ${duration(gap.max)}` : 'no rescue'}
+          />
+          <Figure
+            size="large"
+            label="Tokens not paid twice"
+            value={count(summary.tokens_not_paid_twice)}
+            note={summary.saved_cost === null ? 'price unknown' : usd(summary.saved_cost)}
+          />
+          <Figure
+            size="large"
+            tone={budget.left < 0 ? 'bad' : 'good'}
+            label="Availability"
+            value={percent(availability, 2)}
+            note={`${budget.left < 0 ? 'error budget used up' : 'errors left in the budget'}: ${count(Math.floor(Math.max(0, budget.left)))} of ${count(Math.floor(budget.allowed))}`}
+          />
+        </Figures>
+      </Panel>
+      <Panel title="Served" note={`last ${period.title}`}>
+        <Figures>
+          <Figure
+            label="Requests"
+            value={<a href="/admin/console/requests">{count(summary.requests)}</a>}
+          />
+          <Figure
+            label="Failed"
+            tone={summary.failed > 0 ? 'bad' : 'quiet'}
+            value={
+              <a href={`/admin/console/requests?q=${encodeURIComponent('status:failed')}`}>
+                {count(summary.failed)}
+              </a>
+            }
+            note={`${count(summary.cancelled)} cancelled`}
+          />
+          <Figure
+            label="First token"
+            value={duration(first?.p50)}
+            note={first ? `p95 ${duration(first.p95)}` : undefined}
+          />
+          <Figure
+            label="Tokens per second"
+            value={count(summary.tokens_per_s)}
+            note="of a stream"
+          />
+          <Figure label="Output tokens" value={count(summary.output_tokens)} />
+          <Figure
+            label="Cost"
+            value={usd(summary.cost)}
+            note={
+              summary.unpriced > 0
+                ? `${count(summary.unpriced)} requests of unknown price`
+                : undefined
+            }
+          />
+        </Figures>
+      </Panel>
+    </>
+  );
+}

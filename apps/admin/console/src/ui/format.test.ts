@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest';
+import { ago, clock, count, duration, percent, usd } from './format.ts';
+
+describe('what a page shows of a value', () => {
+  test.each([
+    [duration(null), '–'],
+    [duration(0.2), '0 ms'],
+    [duration(840.4), '840 ms'],
+    [duration(3421), '3.42 s'],
+    [duration(42_100), '42.1 s'],
+    [duration(90_000), '1.5 min'],
+    [duration(2 * 86_400_000), '2.0 d'],
+    [count(undefined), '–'],
+    [count(9999), '9,999'],
+    [count(12_440), '12.4K'],
+    [usd(null), '–'],
+    [usd(0), '$0'],
+    [usd(12.4), '$12.40'],
+    [usd(0.0312), '$0.0312'],
+    [usd(0.000_31), '$0.00031'],
+    [usd(-3), '−$3.00'],
+    [percent(0.9995, 2), '99.95 %'],
+    [percent(null), '–'],
+    [ago('2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:00:12Z')), '12 s ago'],
+    [ago('not a time'), '–'],
+    [ago('2026-01-02T00:00:00Z', Date.parse('2026-01-01T00:00:00Z')), 'now'],
+    [clock(null), '–'],
+  ])('%s is %s', (shown, wanted) => {
+    expect(shown).toBe(wanted);
+  });
+});

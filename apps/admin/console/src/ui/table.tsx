@@ -1,0 +1,143 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useListKeys } from './list-keys.ts';
+
+export type Column<Row> = {
+  /** Of the header cell; unique in the table. */
+  title: string;
+  cell(row: Row): ComponentChildren;
+  /** Numbers are aligned at the right. */
+  isNumber?: boolean;
+  /** Left out on narrow screens. */
+  isMinor?: boolean;
+};
+
+export type TableProps<Row> = {
+  /** What the table lists, for screen readers. */
+  label: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf(row: Row): string;
+  /** Where a row leads; its first cell becomes a link. */
+  hrefOf?(row: Row): string | undefined;
+  toneOf?(row: Row): string | undefined;
+  /** Shown in place of no rows. */
+  empty?: ComponentChildren;
+};
+
+/** Pixels of a row (style.css, `--row`). All rows have this height, so only the visible ones need to exist. */
+const rowPx = 36;
+/** Rows from which a table renders only those on screen: 500 rows that change every second cost a frame otherwise. */
+const windowedFrom = 80;
+/** Rows that are rendered above and below the screen. */
+const marginRows = 12;
+
+/** A list of rows. With `hrefOf`, j and k move a selection and Enter opens it. */
+export function Table<Row>(props: TableProps<Row>) {
+  const { rows, columns, keyOf, hrefOf } = props;
+  const body = useRef<HTMLTableSectionElement>(null);
+  const isWindowed = rows.length >= windowedFrom;
+  const [first, last] = useVisibleRows(body, rows.length, isWindowed);
+  const selected = useListKeys({
+    keys: hrefOf ? rows.map(keyOf) : [],
+    hrefOf: (index) => {
+      const row = rows[index];
+      return row === undefined ? undefined : hrefOf?.(row);
+    },
+    reveal: (index) => reveal(body.current, index),
+  });
+
+  if (rows.length === 0 && props.empty !== undefined) return <>{props.empty}</>;
+  return (
+    <div class="table-frame">
+      <table aria-label={props.label} aria-rowcount={rows.length + 1}>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.title} scope="col" class={classOf(column)}>
+                {column.title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody ref={body}>
+          {first > 0 && <tr aria-hidden="true" class="spacer" style={{ height: first * rowPx }} />}
+          {rows.slice(first, last).map((row, offset) => {
+            const key = keyOf(row);
+            const href = hrefOf?.(row);
+            return (
+              <tr
+                key={key}
+                aria-rowindex={first + offset + 2}
+                aria-current={selected === key ? 'true' : undefined}
+                data-tone={props.toneOf?.(row)}
+              >
+                {columns.map((column, index) => (
+                  <td key={column.title} class={classOf(column)} data-title={column.title}>
+                    {index === 0 && href !== undefined ? (
+                      <a href={href}>{column.cell(row)}</a>
+                    ) : (
+                      column.cell(row)
+                    )}
+                  </td>
+                ))}
+              </tr>
+            );
+          })}
+          {last < rows.length && (
+            <tr
+              aria-hidden="true"
+              class="spacer"
+              style={{ height: (rows.length - last) * rowPx }}
+            />
+          )}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+const classOf = <Row,>({ isNumber, isMinor }: Column<Row>): string =>
+  `${isNumber === true ? 'number' : ''} ${isMinor === true ? 'minor' : ''}`.trim();
+
+function reveal(body: HTMLTableSectionElement | null, index: number): void {
+  if (!body) return;
+  const top = body.getBoundingClientRect().top + index * rowPx;
+  if (top < 120) window.scrollBy({ top: top - 120 });
+  else if (top + rowPx > window.innerHeight - 40) {
+    window.scrollBy({ top: top + rowPx - window.innerHeight + 40 });
+  }
+}
+
+/** The range of rows that are on screen, which the page scrolls. */
+function useVisibleRows(
+  body: { current: HTMLTableSectionElement | null },
+  length: number,
+  isWindowed: boolean,
+): [first: number, last: number] {
+  const [range, setRange] = useState<[number, number]>([0, windowedFrom]);
+  const measure = () => {
+    if (!body.current) return;
+    const top = body.current.getBoundingClientRect().top;
+    // Rounded, so that a scroll by one row renders nothing.
+    const first = Math.max(0, Math.floor(-top / rowPx / marginRows) * marginRows - marginRows);
+    const shown = Math.ceil(window.innerHeight / rowPx) + 3 * marginRows;
+    setRange((before) =>
+      before[0] === first && before[1] === first + shown ? before : [first, first + shown],
+    );
+  };
+  useLayoutEffect(() => {
+    if (isWindowed) measure();
+  }, [isWindowed, length]);
+  useEffect(() => {
+    if (!isWindowed) return;
+    addEventListener('scroll', measure, { passive: true });
+    addEventListener('resize', measure);
+    return () => {
+      removeEventListener('scroll', measure);
+      removeEventListener('resize', measure);
+    };
+  }, [isWindowed]);
+  if (!isWindowed) return [0, length];
+  return [Math.min(range[0], Math.max(0, length - 1)), Math.min(range[1], length)];
+}
