@@ -7,7 +7,6 @@ import { addressFilter } from './auth/addresses.ts';
 import type { Principal } from './auth/api-keys.ts';
 import { adminRoutes } from './api/admin/routes.ts';
 import { trackAnswers } from './server/open-answers.ts';
-import { controlPlaneRoutes } from './api/admin/control-plane.ts';
 import { clientApiRoutes } from './api/client-api-routes.ts';
 import {
   boundBodies,
@@ -87,14 +86,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   trackAnswers(app, services);
   await app.register((api) => apiRoutes(api, services, isProxy));
   healthRoutes(app, services);
-  await adminRoutes(app, {
-    get admin() {
-      return config.admin;
-    },
-    isKeyRequired: () => services.keyRing.isRequired(),
-    isProxy,
-    pages: (scope) => controlPlaneRoutes(scope, services),
-  });
+  await adminRoutes(app, services, isProxy);
   return app;
 }
 

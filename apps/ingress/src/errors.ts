@@ -248,7 +248,24 @@ export const errorTable = {
       isUnset
         ? "No admin is configured, and clients need a key, so keys cannot be changed: set 'admin' in the config."
         : 'Admin pages need the user and the password of the config.',
-    headers: { 'www-authenticate': 'Basic realm="millrace"' },
+  },
+  /** Or it is of another password. */
+  session_expired: {
+    ...invalid,
+    status: 401,
+    message: 'Your session has ended: log in again.',
+  },
+  wrong_password: { ...invalid, status: 401, message: 'The user or the password is wrong.' },
+  too_many_logins: {
+    ...tooMany,
+    message: ({ seconds }: { seconds: number }) =>
+      `Too many wrong passwords came from your address: try again in ${seconds} s.`,
+  },
+  no_admin: {
+    ...invalid,
+    status: 409,
+    message:
+      "No admin is configured, so these pages need no login, and answer this machine only: set 'admin' in the config.",
   },
   no_control_plane: {
     ...unavailable,

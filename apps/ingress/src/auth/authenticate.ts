@@ -6,6 +6,8 @@ import { refusedFor } from './refused-for.ts';
 import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
 import { isAdmin } from './admin.ts';
+import type { Admin } from './admin.ts';
+import { verifySession } from './sessions.ts';
 import { addressOf, browserRequestOf, peerOf } from './client-address.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
@@ -34,6 +36,13 @@ export const eventsPath = '/v1/jobs/:id/events';
 
 /** May see every request but create none: using a model needs a key, which is charged. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
+
+/** By the password, or by a session where no other credentials are shown. */
+function isOfAdmin({ headers }: FastifyRequest, admin: Admin): boolean {
+  const { authorization, 'x-api-key': apiKey, cookie } = headers;
+  if (authorization !== undefined || apiKey !== undefined) return isAdmin(authorization, admin);
+  return cookie !== undefined && verifySession(cookie, admin, Date.now()).kind === 'valid';
+}
 
 /**
  * Extracts the credentials of HTTP requests and checks them. `isProxy`: whether an address is that of a
@@ -87,8 +96,8 @@ export function createAuthenticator(
     authenticate(request) {
       const byToken = authenticateByToken(request);
       if (byToken) return byToken;
-      const { authorization, origin, host } = request.headers;
-      if (config.admin && isAdmin(authorization, config.admin)) {
+      const { origin, host, authorization } = request.headers;
+      if (config.admin && isOfAdmin(request, config.admin)) {
         // A browser that has stored the password sends it with the requests of any page.
         if (isCrossSite(request)) return refused('foreign_page');
         return { kind: 'admitted', principal: adminPrincipal };

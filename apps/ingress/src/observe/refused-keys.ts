@@ -26,6 +26,9 @@ const reasons: ReadonlySet<string> = new Set([
   'address',
   'read_token',
   'admin_only',
+  'wrong_password',
+  'too_many_logins',
+  'forged_session',
 ]);
 
 /** Milliseconds for which refusals of one kind are counted, and then written as one entry. */

@@ -16,6 +16,8 @@ export type AuditAction =
   | 'upstream.close'
   | 'request.cancel'
   | 'queue.change'
+  | 'session.start'
+  | 'session.end'
   | (string & {});
 
 export type AuditEntry = {

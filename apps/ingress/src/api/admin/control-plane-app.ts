@@ -48,8 +48,8 @@ export async function buildControlPlaneProxy(
       retryDelay: () => null,
       getUpstream: (request) => calls.get(request.raw)?.controlPlane.url ?? '',
       rewriteRequestHeaders: (request, headers) => {
-        // The operator's password is for this ingress.
-        const { authorization: _, ...rest } = headers;
+        // The operator's password and session are for this ingress.
+        const { authorization: _, cookie: __, ...rest } = headers;
         const { controlPlane, actor = '', address = '', id = '' } = calls.get(request.raw) ?? {};
         return {
           ...rest,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mayChangeKeys } from './control-plane.ts';
+import { consolePage, mayChangeKeys } from './control-plane.ts';
 
 describe('a change of a target is no change of keys', () => {
   test.each([
@@ -67,6 +67,29 @@ describe('what may lead to keys', () => {
       allowed.filter((url) => readings(url).some((path) => path.startsWith('/admin/keys'))),
     ).toEqual([]);
   });
+});
+
+test.each([
+  '/admin',
+  '/admin/',
+  '/admin?q=status:error',
+  '/admin/console/requests/req_0_1a?x=/../',
+])('the page of the console is %s', (url) => expect(consolePage.test(url)).toBe(true));
+
+test('no path that a server could read as one outside of the console is its page', () => {
+  const separators = ['/', '//', '%2F', '%2f', '\\', '%5C'];
+  const parts = ['a', '.', '..', '...', '%2e', '.%2E', '%252e%252e', '%09..', ';..', 'a%3F', '%61'];
+  const open: string[] = [];
+  for (const first of separators)
+    for (const one of parts)
+      for (const second of separators)
+        for (const other of parts) {
+          const url = `/admin/console${first}${one}${second}${other}/keys`;
+          if (consolePage.test(url)) open.push(url);
+        }
+  expect(open).toContain('/admin/console/a/a%3F/keys');
+  const isOutside = (path: string) => !/^\/admin\/console(\/|$)/.test(path);
+  expect(open.filter((url) => readings(url).some(isOutside))).toEqual([]);
 });
 
 /** The paths that a server may make of a URL, by normalizing and decoding it again and again. */

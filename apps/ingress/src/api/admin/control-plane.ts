@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { localActor } from '@millrace/shared/domain/audit';
 import { addressOf } from '../../auth/client-address.ts';
 import { apiError } from '../../api-error.ts';
@@ -23,12 +23,21 @@ const ofFleet = new RegExp(
   'i',
 );
 
+/**
+ * The console's page, which is the same for all of its paths, and its assets. Only plain segments: the control plane could read
+ * others as a path outside of the console.
+ */
+export const consolePage = new RegExp(
+  String.raw`^/admin(?:/console(?:/(?:\w|${escaped})(?:[\w.:@=+-]|${escaped})*)*)?/?(?:\?|$)`,
+  'i',
+);
+
 /** Whether a request for this path of the control plane may change keys. */
 export const mayChangeKeys = (method: string, url: string): boolean =>
   method !== 'GET' && method !== 'HEAD' && !ofFleet.test(url);
 
 /**
- * The paths that the control plane serves: everything below `/admin`. The proxy is
+ * The paths that the control plane serves: `/admin`, and all below it. The proxy is
  * loaded with the first such request, as most ingresses never get one.
  */
 export function controlPlaneRoutes(scope: FastifyInstance, services: Services): void {
@@ -40,11 +49,9 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
       calls: module.calls,
     }));
 
-  scope.route({
-    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    url: controlPlanePath,
+  const route = {
     // Before its body is read: the control plane reads that itself.
-    async onRequest(request, reply) {
+    async onRequest(request: FastifyRequest, reply: FastifyReply) {
       const controlPlane = await within(findControlPlane());
       if (!controlPlane) throw apiError('no_control_plane');
       loading ??= load().catch((error: unknown) => {
@@ -59,5 +66,8 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
       return reply;
     },
     handler: () => undefined,
-  });
+  };
+  scope.route({ ...route, method: ['GET', 'HEAD'], url: '/admin' });
+  const method = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+  scope.route({ ...route, method, url: controlPlanePath });
 }
