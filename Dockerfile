@@ -1,12 +1,12 @@
-# One image for both roles; the command says which:
+# One image for all roles; the command says which:
 #
 #   docker build -t millrace .
 #   docker run millrace                                   an ingress
 #   docker run millrace node apps/worker/src/main.ts      a worker
 #   docker run millrace node apps/admin/src/main.ts       a control plane
 #
-# Both need a Redis (REDIS_URL) and a config file (MILLRACE_CONFIG); see docker-compose.yml.
-# Node runs the TypeScript as it is, so nothing is built. It is process 1 and handles SIGTERM itself:
+# All need a Redis (REDIS_URL) and a config file (MILLRACE_CONFIG); see docker-compose.yml.
+# Node runs the TypeScript as it is: only the console is built. It is process 1 and handles SIGTERM itself:
 # the process drains and exits 0, and starts no children that an init would have to reap.
 #
 # No Docker engine was at hand when this was written: the steps were tried outside of one.
@@ -28,12 +28,20 @@ COPY bench/package.json bench/
 COPY test/package.json test/
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
+# The console's web page, which needs the development dependencies.
+FROM packages AS console
+RUN npm ci --include=dev --ignore-scripts --no-audit --no-fund
+COPY scripts/setup scripts/setup
+COPY apps/admin/console apps/admin/console
+RUN node -e "import('./scripts/setup/console.mjs').then((m) => m.ensureConsole('/app', '/tmp/lock', new AbortController().signal))"
+
 FROM node:24-slim AS base
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=packages /app ./
 COPY packages packages
 COPY apps apps
+COPY --from=console /app/apps/admin/console/dist apps/admin/console/dist
 COPY scripts/entrypoint.sh scripts/v8-flags.sh scripts/
 COPY scripts/memory-profiles scripts/memory-profiles
 # The ledger's volume in docker-compose.yml takes its owner from here.

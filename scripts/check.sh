@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-"${npm_node_execpath:-node}" scripts/setup.mjs --redis --console || exit
+"${npm_node_execpath:-node}" scripts/setup.mjs --redis --console --browser || exit
 
 export TURBO_TELEMETRY_DISABLED=1 DO_NOT_TRACK=1
 export MILLRACE_TEST_TALLY="$PWD/.turbo/test-tally"

@@ -1,11 +1,12 @@
 // Makes a fresh clone ready to run: packages, Node >= 24, and a Redis where one is needed.
 //
-//   setup.mjs [--redis | --embedded-redis] [--console] [-- ARGUMENT...]
+//   setup.mjs [--redis | --embedded-redis] [--console] [--browser] [-- ARGUMENT...]
 //
 // --redis            a redis-server (or valkey-server) must be on this machine
 // --embedded-redis   the same, unless the program's own arguments, which follow `--`, or its
 //                    environment or config name a Redis that runs elsewhere
 // --console          the console's web page must be built from the sources as they are
+// --browser          the tests of the console want a Chromium
 //
 // Plain JavaScript without dependencies, for Node >= 20: it runs before anything is installed. With
 // nothing to do it says nothing. Exit: 0 ready, 1 with one message that says what to do, 128 + n
@@ -14,6 +15,7 @@
 import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ensureBrowser } from './setup/browser.mjs';
 import { ensureConsole } from './setup/console.mjs';
 import { ensurePackages } from './setup/packages.mjs';
 import { SetupError, say } from './setup/process.mjs';
@@ -21,7 +23,7 @@ import { ensureRedis, redisIsElsewhere } from './setup/redis.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-const flags = new Set(['--redis', '--embedded-redis', '--console']);
+const flags = new Set(['--redis', '--embedded-redis', '--console', '--browser']);
 
 /** @param {string[]} argv */
 function parse(argv) {
@@ -33,7 +35,11 @@ function parse(argv) {
   const needsRedis =
     own.includes('--redis') ||
     (own.includes('--embedded-redis') && !redisIsElsewhere(programArguments, process.env));
-  return { needsRedis, needsConsole: own.includes('--console') };
+  return {
+    needsRedis,
+    needsConsole: own.includes('--console'),
+    needsBrowser: own.includes('--browser'),
+  };
 }
 
 /**
@@ -54,12 +60,14 @@ function stopSignal() {
 
 const stop = stopSignal();
 try {
-  const { needsRedis, needsConsole } = parse(process.argv.slice(2));
+  const { needsRedis, needsConsole, needsBrowser } = parse(process.argv.slice(2));
   await ensurePackages(root, join(root, '.millrace', 'setup.lock'), stop);
   if (needsConsole) await ensureConsole(root, join(root, '.millrace', 'setup.lock'), stop);
   // One lock for the whole machine, because package managers do not run concurrently, whichever clone starts
   // them.
-  if (needsRedis) await ensureRedis(join(tmpdir(), 'millrace-redis-setup.lock'), stop);
+  const systemLock = join(tmpdir(), 'millrace-redis-setup.lock');
+  if (needsRedis) await ensureRedis(systemLock, stop);
+  if (needsBrowser) await ensureBrowser(systemLock, stop);
 } catch (error) {
   if (stop.aborted) {
     process.exitCode = 128 + constants.signals[stop.reason];

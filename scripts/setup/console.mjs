@@ -50,7 +50,9 @@ export async function ensureConsole(root, lockPath, signal) {
 }
 
 async function build(root, source, draft, signal) {
-  const node = join(root, 'node_modules', '.bin', 'node');
+  const own = join(root, 'node_modules', '.bin', 'node');
+  // The image is built without it.
+  const node = existsSync(own) ? own : process.execPath;
   const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
   const args = [vite, 'build', source, '--outDir', draft, '--logLevel', 'warn'];
   const code = await run('building the console', node, args, {

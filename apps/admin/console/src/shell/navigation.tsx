@@ -1,5 +1,6 @@
 import { useLocation } from 'preact-iso';
 import { attentionCount } from './attention.tsx';
+import { Icon } from './icons.tsx';
 import { pageOf, sections } from './pages.ts';
 import { LogoutButton } from './login.tsx';
 import { theme, toggleTheme } from './theme.ts';
@@ -20,9 +21,7 @@ export function Navigation() {
             {pages.map((page) => (
               <li key={page.path}>
                 <a href={page.path} aria-current={page.path === current ? 'page' : undefined}>
-                  <span class="icon" aria-hidden="true">
-                    {page.icon}
-                  </span>
+                  <Icon name={page.icon} />
                   {page.title}
                   {page.path === '/admin' && attentionCount.value > 0 && (
                     <span class="count" title="What needs attention">

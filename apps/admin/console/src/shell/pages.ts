@@ -1,40 +1,42 @@
+import type { IconName } from './icons.tsx';
+
 /** The pages in the order of the navigation. */
 export const sections: readonly {
   title: string;
-  pages: readonly { title: string; path: string; icon: string }[];
+  pages: readonly { title: string; path: string; icon: IconName }[];
 }[] = [
   {
     title: 'Now',
     pages: [
-      { title: 'Home', path: '/admin', icon: '◆' },
-      { title: 'Requests', path: '/admin/console/requests', icon: '≋' },
-      { title: 'Queue', path: '/admin/console/queue', icon: '≡' },
-      { title: 'Fleet', path: '/admin/console/fleet', icon: '▦' },
-      { title: 'Upstreams', path: '/admin/console/upstreams', icon: '⇡' },
+      { title: 'Home', path: '/admin', icon: 'home' },
+      { title: 'Requests', path: '/admin/console/requests', icon: 'requests' },
+      { title: 'Queue', path: '/admin/console/queue', icon: 'queue' },
+      { title: 'Fleet', path: '/admin/console/fleet', icon: 'fleet' },
+      { title: 'Upstreams', path: '/admin/console/upstreams', icon: 'upstreams' },
     ],
   },
   {
     title: 'Accounts',
     pages: [
-      { title: 'Usage', path: '/admin/console/usage', icon: '∑' },
-      { title: 'Keys', path: '/admin/console/keys', icon: '⚿' },
+      { title: 'Usage', path: '/admin/console/usage', icon: 'usage' },
+      { title: 'Keys', path: '/admin/console/keys', icon: 'keys' },
     ],
   },
   {
     title: 'Records',
     pages: [
-      { title: 'Audit', path: '/admin/console/audit', icon: '✓' },
-      { title: 'Debug log', path: '/admin/console/debug', icon: '⌕' },
-      { title: 'Webhooks', path: '/admin/console/webhooks', icon: '↯' },
-      { title: 'Config', path: '/admin/console/config', icon: '⚙' },
-      { title: 'Bull Board', path: '/admin/console/board', icon: '▤' },
+      { title: 'Audit', path: '/admin/console/audit', icon: 'audit' },
+      { title: 'Debug log', path: '/admin/console/debug', icon: 'debug' },
+      { title: 'Webhooks', path: '/admin/console/webhooks', icon: 'webhooks' },
+      { title: 'Config', path: '/admin/console/config', icon: 'config' },
+      { title: 'Bull Board', path: '/admin/console/board', icon: 'board' },
     ],
   },
   {
     title: 'Try it',
     pages: [
-      { title: 'Playground', path: '/admin/console/playground', icon: '▷' },
-      { title: 'Client setup', path: '/admin/console/setup', icon: '⌘' },
+      { title: 'Playground', path: '/admin/console/playground', icon: 'playground' },
+      { title: 'Client setup', path: '/admin/console/setup', icon: 'setup' },
     ],
   },
 ];

@@ -8,6 +8,7 @@ import { LivePanel } from './live-panel.tsx';
 import { SavedPanel } from './saved-panel.tsx';
 import type { Summary } from './saved-panel.tsx';
 import { SeriesPanel } from './series-panel.tsx';
+import { WelcomePanel } from './welcome-panel.tsx';
 
 /** Milliseconds between two looks at the ledger. */
 const everyMs = 5000;
@@ -23,13 +24,15 @@ export function Home() {
         <PeriodButtons period={period} choose={choose} />
       </PageHead>
       <Answer of={summary} what="what Millrace saved">
-        {(data) => <SavedPanel summary={data} period={period} />}
+        {(data) =>
+          data.requests === 0 ? <WelcomePanel /> : <SavedPanel summary={data} period={period} />
+        }
       </Answer>
       <div class="columns">
         <LivePanel />
         <AttentionPanel />
       </div>
-      <SeriesPanel period={period} />
+      {summary.data?.requests !== 0 && <SeriesPanel period={period} />}
     </>
   );
 }
