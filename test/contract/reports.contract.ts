@@ -33,6 +33,20 @@ export function reportsContract(open: (options?: { ttlMs: number }) => ReportsUn
     ]);
   });
 
+  it('gives the last reports without a question', async () => {
+    const { reports, enlist, strike } = open();
+    for (const name of ['b', 'a']) await enlist(name);
+    expect(await reports.readLast()).toEqual([]);
+    await reports.publish('b', reportOf(1));
+    await reports.publish('a', reportOf(2));
+    expect(await reports.readLast()).toEqual([
+      { name: 'a', ...reportOf(2) },
+      { name: 'b', ...reportOf(1) },
+    ]);
+    await strike('b');
+    expect(await reports.readLast()).toHaveLength(1);
+  });
+
   it('has none where no worker is', async () => {
     const { reports } = open();
     expect(await reports.readAll()).toEqual([]);

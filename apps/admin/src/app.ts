@@ -114,6 +114,7 @@ const paths = [
   '/admin/requests/{id}/debug',
   '/admin/debug',
   '/admin/audit',
+  '/admin/attention',
   '/admin/upstreams',
   '/admin/upstreams/{target}/open',
   '/admin/upstreams/{target}/close',

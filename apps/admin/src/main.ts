@@ -14,13 +14,19 @@ import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
 import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
-import { waitingEntries } from '@millrace/shared/store/ledger/waiting';
+import { oldestWaiting, waitingEntries } from '@millrace/shared/store/ledger/waiting';
+import { createRedisAttention } from '@millrace/shared/store/attention/redis-attention';
+import { readRedisMemory } from '@millrace/shared/store/redis-memory';
 import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
 import { consoleRoutes } from './api/console-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
+import { attentionRoutes } from './api/attention-routes.ts';
+import { createStateReader } from './attention/read-state.ts';
+import { startAttention } from './attention/watch.ts';
+import { recentRequests } from './ledger/recent.ts';
 import { upstreamRoutes } from './api/upstream-routes.ts';
 import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
@@ -139,6 +145,35 @@ const settler: Settler | undefined =
 source.onChange(() => () => settler?.changed());
 const fleet = createRedisFleet({ redis, keys });
 const reports = createRedisReports({ redis, keys });
+const holds = createRedisTargetHolds(redis, keys);
+const queue = () => readQueueState(redis, keys, config.shards);
+const processConfigs = () => readProcessConfigs(redis, keys);
+const attention = startAttention({
+  read: createStateReader({
+    config: () => source.current,
+    fleet,
+    queue,
+    reports,
+    holds,
+    configs: processConfigs,
+    memory: () => readRedisMemory(redis),
+    ledger: ledger && {
+      backlog: () => ledger.backlog(),
+      problem: () => ledger.consumer.problem,
+      oldestAt: () => oldestWaiting(redis, keys, config.shards),
+      recent: (from) => recentRequests(ledger.database, from),
+    },
+    budgets,
+    async keys() {
+      const created = (await apiKeys.read()).keys;
+      return [...(source.current.keys ?? []), ...created.filter(({ revokedAt }) => !revokedAt)];
+    },
+  }),
+  store: createRedisAttention({ redis, keys, owner: name }),
+  announce: async () => {},
+  isReady,
+  onError,
+});
 const app = buildApp({
   ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
   audit,
@@ -147,7 +182,7 @@ const app = buildApp({
     ...fleet,
     isReady,
     onError,
-    queue: () => readQueueState(redis, keys, config.shards),
+    queue,
     backlog: async () =>
       ledger && { ...(await ledger.backlog()), problem: ledger.consumer.problem ?? null },
   },
@@ -167,18 +202,19 @@ const app = buildApp({
     consoleRoutes(to);
     configRoutes(to, {
       config: () => source.current,
-      processes: () => readProcessConfigs(redis, keys),
+      processes: processConfigs,
       order: () => orderReload(redis, keys),
     });
     upstreamRoutes(to, {
       reports: () => reports.readAll(),
-      holds: createRedisTargetHolds(redis, keys),
+      holds,
       get models() {
         return config.models;
       },
       isReady,
       onError,
     });
+    attentionRoutes(to, { attention, isReady, onError });
     debugRoutes(to, debugLog);
     boardRoutes(to, { queues: openQueues, mode: config.board, audit });
   },
@@ -209,7 +245,7 @@ onSignals({
   onDrain: async () => {
     lifecycle.advance('draining');
     const step = (work: Promise<unknown>) => Promise.race([work.catch(onError), pause(stepMs)]);
-    await step(Promise.all([published.stop(), presence.leave()]));
+    await step(Promise.all([published.stop(), presence.leave(), attention.stop()]));
     const closed = app.close();
     // A client that takes a long list slowly gets no more of it.
     const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);

@@ -1,4 +1,5 @@
 import type { AddressInfo, Socket } from 'node:net';
+import { readRedisMemory } from '@millrace/shared/store/redis-memory';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
 import { unconfirmedMs } from '@millrace/shared/store/budgets/port';
 import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
@@ -36,7 +37,7 @@ import { followKeys } from './auth/follow-keys.ts';
 import { createKeyRing } from './auth/key-ring.ts';
 import { createKeyUsers } from './auth/key-users.ts';
 import { createLoadMeter } from './admission/load-meter.ts';
-import { createMemoryMeter, parseMemory } from './admission/memory-meter.ts';
+import { createMemoryMeter } from './admission/memory-meter.ts';
 import { createPriorityPolicy } from './admission/priority.ts';
 import { buildApp } from './app.ts';
 import { ingressBounds } from './bounds.ts';
@@ -237,7 +238,7 @@ const budgets = createBudgetGate({
 });
 const keyLimits = createKeyLimits({ keys: keyRing, windows, keeper, budgets, onError });
 const memory = createMemoryMeter({
-  measure: async () => parseMemory(await redis.info('memory')),
+  measure: () => readRedisMemory(redis),
   get softLimit() {
     return limits.queueMemory / 100;
   },

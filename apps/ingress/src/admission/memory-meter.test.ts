@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { createMemoryMeter, parseMemory } from './memory-meter.ts';
+import { parseMemory } from '@millrace/shared/store/redis-memory';
+import { createMemoryMeter } from './memory-meter.ts';
 
 const onError = (error: unknown) => {
   throw error;

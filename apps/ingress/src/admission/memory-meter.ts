@@ -51,10 +51,3 @@ export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
     },
   };
 }
-
-/** `INFO memory` as Redis and Valkey write it. */
-export function parseMemory(info: string): { used: number; max: number } {
-  const field = (name: string) =>
-    Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN);
-  return { used: field('used_memory') || 0, max: field('maxmemory') || 0 };
-}

@@ -91,6 +91,8 @@ export type Keyspace = {
   debugState(): string;
   /** Hash: targets that an operator has opened (store/target-holds). */
   targetHolds(): string;
+  /** Hash: the conditions that need an operator's attention (store/attention). */
+  attention(): string;
   /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
   processConfigs(): string;
   /** String: the report of one of them. */
@@ -159,6 +161,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     debugLog: () => `${fleetTag}:debug-log`,
     debugState: () => `${fleetTag}:debug-state`,
     targetHolds: () => `${fleetTag}:target-holds`,
+    attention: () => `${fleetTag}:attention`,
     processConfigs: () => `${fleetTag}:configs`,
     processConfig: (name) => `${fleetTag}:config:${name}`,
     reloadOrders: () => `${fleetTag}:reload-orders`,

@@ -23,3 +23,18 @@ export function isLater(entryId: string, other: string): boolean {
   const [otherMs = 0, otherSeq = 0] = other.split('-').map(Number);
   return ms > otherMs || (ms === otherMs && seq > otherSeq);
 }
+
+/** When the oldest entry of all shards that waits was written, in milliseconds since the epoch. */
+export async function oldestWaiting(
+  redis: Redis,
+  keys: Keyspace,
+  shards: number,
+): Promise<number | undefined> {
+  const each = await Promise.all(
+    Array.from({ length: shards }, (_, shard) =>
+      redis.xrange(keys.ledger(shard), '-', '+', 'COUNT', 1),
+    ),
+  );
+  const times = each.flatMap(([first]) => (first ? [Number(first[0].split('-')[0])] : []));
+  return times.length === 0 ? undefined : Math.min(...times);
+}

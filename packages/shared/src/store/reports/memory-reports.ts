@@ -15,6 +15,15 @@ export function createMemoryReports(options: MemoryReportsOptions): Reports {
   const { present, now, ttlMs = reportTtlMs } = options;
   const texts = new Map<string, { text: string; until: number }>();
 
+  async function readLast() {
+    const found = [...present()].flatMap((name) => {
+      const kept = texts.get(name);
+      const report = kept && kept.until > now() ? decodeReport(name, kept.text) : undefined;
+      return report ? [report] : [];
+    });
+    return found.sort(byName);
+  }
+
   return {
     async publish(worker, report) {
       const { text, outcome } = encodeReport(report);
@@ -26,13 +35,7 @@ export function createMemoryReports(options: MemoryReportsOptions): Reports {
       texts.delete(worker);
     },
 
-    async readAll() {
-      const found = [...present()].flatMap((name) => {
-        const kept = texts.get(name);
-        const report = kept && kept.until > now() ? decodeReport(name, kept.text) : undefined;
-        return report ? [report] : [];
-      });
-      return found.sort(byName);
-    },
+    readAll: readLast,
+    readLast,
   };
 }

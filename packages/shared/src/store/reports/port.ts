@@ -32,6 +32,8 @@ export type Reports = {
   remove(worker: string): Promise<void>;
   /** Asks the registered workers for a report each, and returns the newest of each, sorted by name. */
   readAll(): Promise<WorkerReport[]>;
+  /** The newest report of each registered worker as it is, sorted by name: no worker is asked. */
+  readLast(): Promise<WorkerReport[]>;
 };
 
 /** Prefix of a question on a worker's channel; the question's name follows, which is no request id. */

@@ -53,6 +53,20 @@ export function createRedisReports(options: RedisReportsOptions): Reports {
     }
   }
 
+  async function readLast(): Promise<WorkerReport[]> {
+    const names = await redis.hkeys(keys.beats(0));
+    const found: WorkerReport[] = [];
+    for (let i = 0; i < names.length; i += readAtOnce) {
+      const some = names.slice(i, i + readAtOnce);
+      const texts = await redis.mget(some.map((name) => keys.report(name)));
+      for (const [place, name] of some.entries()) {
+        const report = decodeReport(name, texts[place] ?? '');
+        if (report) found.push(report);
+      }
+    }
+    return found.sort(byName);
+  }
+
   return {
     async publish(worker, report, questions = []) {
       const { text, outcome } = encodeReport(report);
@@ -67,17 +81,9 @@ export function createRedisReports(options: RedisReportsOptions): Reports {
 
     async readAll() {
       await ask();
-      const names = await redis.hkeys(keys.beats(0));
-      const found: WorkerReport[] = [];
-      for (let i = 0; i < names.length; i += readAtOnce) {
-        const some = names.slice(i, i + readAtOnce);
-        const texts = await redis.mget(some.map((name) => keys.report(name)));
-        for (const [place, name] of some.entries()) {
-          const report = decodeReport(name, texts[place] ?? '');
-          if (report) found.push(report);
-        }
-      }
-      return found.sort(byName);
+      return readLast();
     },
+
+    readLast,
   };
 }
