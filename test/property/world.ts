@@ -128,7 +128,7 @@ export class World {
       },
       mayHedge: () => true,
       returnHedge() {},
-      register: (_, stop) => {
+      register: (_, { stop }) => {
         worker.stop = stop;
         return () => {};
       },

@@ -99,6 +99,7 @@ export function buildApp({
 
 const paths = [
   '/admin',
+  '/admin/live',
   '/admin/fleet',
   '/admin/fleet/{process}/drain',
   '/admin/fleet/{process}/resume',

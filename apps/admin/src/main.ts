@@ -10,6 +10,8 @@ import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { createRedisDebugQueue } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
+import { createRedisInquiries } from '@millrace/shared/store/inquiries/redis-inquiries';
+import { readWaitingList } from '@millrace/shared/store/queue/waiting-list';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
@@ -21,6 +23,7 @@ import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
 import { consoleRoutes } from './api/console-routes.ts';
+import { liveRoutes } from './api/live-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
 import { attentionRoutes } from './api/attention-routes.ts';
@@ -37,6 +40,7 @@ import { createRedisAuditQueue } from '@millrace/shared/store/audit/redis-audit-
 import { startAudit } from './audit/audit.ts';
 import { startLedger } from './ledger/ledger.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import { createLiveSamples } from './live/sample.ts';
 import { reachableUrl } from './listen.ts';
 import { pause } from './pause.ts';
 
@@ -174,6 +178,11 @@ const attention = startAttention({
   isReady,
   onError,
 });
+const inquiries = createRedisInquiries({ redis, keys, processes: () => fleet.list() });
+const sample = createLiveSamples({
+  inquiries,
+  readWaiting: (limit) => readWaitingList({ redis, keys, shards: config.shards }, limit),
+});
 const app = buildApp({
   ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
   audit,
@@ -215,6 +224,7 @@ const app = buildApp({
       onError,
     });
     attentionRoutes(to, { attention, isReady, onError });
+    liveRoutes(to, { sample, isReady, onError });
     debugRoutes(to, debugLog);
     boardRoutes(to, { queues: openQueues, mode: config.board, audit });
   },

@@ -21,11 +21,13 @@ import { startPresence } from '@millrace/shared/store/fleet/presence';
 import type { Presence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import type { Inquiry, MoveAnswer, RunsAnswer } from '@millrace/shared/domain/inquiry';
 import type { JobConsumer } from '@millrace/shared/store/queue/port';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRecordShipper } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
+import { createRedisRespondent } from '@millrace/shared/store/inquiries/redis-inquiries';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { startTelemetry } from '@millrace/shared/telemetry/start';
@@ -186,9 +188,11 @@ const channels = createRedisChannels({
 });
 let answerReport = (_question: string): void => {};
 let receiveOrder: Presence['receive'] = () => {};
+const respondent = createRedisRespondent({ redis, keys, name, answer: answerInquiry, onError });
 const channel = await channels.openWorker(name, {
   onQuestion: (question) => answerReport(question),
   onOrder: (order) => receiveOrder(order),
+  onInquiry: respondent.receive,
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),
@@ -240,7 +244,7 @@ const consumer = startBullConsumer(
         maxLogChars: limits.streamLogBytes,
         mayHedge: hedges.take,
         returnHedge: hedges.giveBack,
-        register: (job, stop, held) => runs.register(job, stop, held),
+        register: (job, control) => runs.register(job, control),
         timesLate: loop.times,
         onEnded(report) {
           metrics.runReported(report);
@@ -335,6 +339,28 @@ source.onChange((next) => {
 lifecycle.advance('serving');
 role.followConfig();
 reportReady();
+
+/** What the control plane asks at the moment an operator looks. */
+function answerInquiry(inquiry: Inquiry): RunsAnswer | MoveAnswer | undefined {
+  if (inquiry.kind === 'runs') return lookAtRuns();
+  if (inquiry.kind !== 'move') return undefined;
+  const { id, target } = inquiry;
+  const moved = runs.find(id)?.move(target) ?? { kind: 'not_here' };
+  if (moved.kind === 'moved') logger.warn({ id, target, from: moved.from }, 'an operator moves it');
+  return moved;
+}
+
+function lookAtRuns(): RunsAnswer {
+  const { places, models } = intake.snapshot();
+  const skipped = Object.entries(models).filter(([, one]) => one.skipped);
+  const why = (model: string) =>
+    upstreams.availabilityOf(model) === 'broken' ? 'broken' : 'limited';
+  return {
+    ...runs.look(),
+    slots: places,
+    skipped: Object.fromEntries(skipped.map(([model]) => [model, why(model)])),
+  };
+}
 
 /** An ingress may have read a new config a moment before this worker. */
 function lookForConfigOf(job: Parameters<typeof upstreams.knows>[0]): void {

@@ -8,8 +8,9 @@ import type { Grouping, UsageRow } from '../ledger/queries.ts';
 export const usd = (cost: number | null): number | null =>
   cost === null ? null : Number((cost / nanosPerUsd).toFixed(6));
 
-const time = (ms: number): string => new Date(ms).toISOString();
-const timeOrNull = (ms: number | null): string | null => (ms === null ? null : time(ms));
+/** RFC 3339. */
+export const time = (ms: number): string => new Date(ms).toISOString();
+export const timeOrNull = (ms: number | null): string | null => (ms === null ? null : time(ms));
 
 export function usageView(row: UsageRow, groups: readonly Grouping[]) {
   const values: Record<Grouping, unknown> = {

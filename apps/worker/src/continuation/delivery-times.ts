@@ -4,6 +4,8 @@ export class DeliveryTimes {
   firstAt: number | undefined;
   /** The longest pause before a rescue, in milliseconds; undefined without a rescue. */
   maxGapMs: number | undefined;
+  /** The newest text that this run sent. */
+  newestAt: number | undefined;
   private lastAt: number | undefined;
   private isResuming = false;
 
@@ -25,5 +27,6 @@ export class DeliveryTimes {
     else if (this.isResuming) this.maxGapMs = Math.max(this.maxGapMs ?? 0, at - this.lastAt);
     this.isResuming = false;
     this.lastAt = at;
+    this.newestAt = at;
   }
 }

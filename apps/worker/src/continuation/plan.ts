@@ -1,6 +1,6 @@
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
-import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode, FaultRow } from '@millrace/shared/domain/fault';
 import type { Continuation, Prefill, ReaderKind, Target } from '@millrace/shared/domain/request';
 import { interrupted, failStep } from './fail-step.ts';
 import type { FailStep } from './fail-step.ts';
@@ -54,6 +54,9 @@ export type NextStep =
 /** The outcome of an attempt that a worker stopped so that another worker continues it. */
 const handedOver = 'handed_over';
 
+/** The outcome of an attempt that an operator ended so that another target continues it. */
+const moved: FaultCode = 'moved';
+
 /** Decides what a run does next. Pure. */
 export function planNext(input: PlanInput): NextStep {
   const { history, traits, routes, timeoutMs, deadlineAt, now } = input;
@@ -90,11 +93,14 @@ function planFirstOutput(input: PlanInput): NextStep {
     const delayMs = retryDelay(fault, row, alike.length, random);
     if (delayMs !== undefined) return attempt(same, 'start', delayMs);
   }
+  // A target from which an operator moved the request has not failed either, and is asked again if the others have.
+  const mayFollow = ({ outcome }: AttemptState) =>
+    isNoFault(outcome) || (outcome === moved && fault.code !== moved);
   const attemptsAt = (route: Route) => attempts.filter((one) => isAt(one, route));
   const fresh =
     turn.find((route) => attemptsAt(route).length === 0) ??
     // Its worker died, or another attempt won: the target has not failed.
-    turn.find((route) => attemptsAt(route).every(({ outcome }) => isNoFault(outcome)));
+    turn.find((route) => attemptsAt(route).every(mayFollow));
   if (fresh) return attempt(fresh, 'start');
   const end = failStep(input, fault);
   return fault.code === 'upstream_rate_limited' ? { ...end, lacksCapacity: true } : end;
@@ -279,4 +285,5 @@ const tooManyAttempts: Fault = {
 const isBreak = (outcome: string): boolean =>
   Object.hasOwn(faultTable, outcome) &&
   outcome !== 'target_unsuited' &&
-  outcome !== 'no_continuation';
+  outcome !== 'no_continuation' &&
+  outcome !== moved;

@@ -19,7 +19,8 @@ import { isEmpty, plainText } from '../continuation/delivered.ts';
 import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
 import type { RequestTraits } from '../continuation/traits.ts';
-import type { Policy, RunDeps } from './port.ts';
+import type { Target } from '@millrace/shared/domain/request';
+import type { Policy, RunControl, RunDeps } from './port.ts';
 import type { TargetAccess } from '../upstream/target-access.ts';
 import type { Attempt } from './attempt.ts';
 
@@ -35,7 +36,7 @@ export type AttemptLoopOptions = {
   /** Whether the seal is so fresh that no other run can have taken the log since. */
   isSealFresh(): boolean;
   signal: AbortSignal;
-  onRace(race: Race): void;
+  onRace(race: Race, move: RunControl['move']): void;
 };
 
 const defaultPolicy: Policy = {
@@ -76,6 +77,8 @@ class AttemptLoop {
   /** The last fault that explains why there is no answer. */
   private reason: Fault | undefined;
   private isFirst = true;
+  /** The target to which an operator moves the answer: the next call is made there, if it can continue. */
+  private wish: Route | undefined;
 
   constructor(options: AttemptLoopOptions, traits: RequestTraits) {
     const { activation, deps, body, signal, onRace } = options;
@@ -91,7 +94,7 @@ class AttemptLoop {
     this.costCap =
       maxCost === undefined ? undefined : createCostCap({ maxCost, body, prices, now: deps.now });
     this.race = this.openRace();
-    onRace(this.race);
+    onRace(this.race, (target) => this.move(target));
   }
 
   async conclusion(): Promise<ActivationOutcome | undefined> {
@@ -145,6 +148,26 @@ class AttemptLoop {
     return this.race.run(step, permit);
   }
 
+  /**
+   * Ends the present attempt as one that broke off, if another target can continue now. It counts against no target, and the
+   * loop goes on with its ordinary continuation.
+   */
+  private move(target: Target | undefined): ReturnType<RunControl['move']> {
+    const { attempts } = this.options.history;
+    const current = attempts.findLast(({ outcome }) => outcome === 'open');
+    const isAt = (one: Target) => (other: Target) =>
+      one.provider === other.provider && one.model === other.model;
+    if (target && !this.routes.some(isAt(target))) return { kind: 'unknown_target' };
+    if (!current || !this.race.isRunning) return { kind: 'no_attempt' };
+    const { open } = this.candidates();
+    const others = open.filter(target ? isAt(target) : (route) => !isAt(current)(route));
+    const step = this.decide(others, moved, endedByMove(this.options.history));
+    if (step.kind !== 'attempt') return { kind: 'no_target' };
+    this.wish = step.route;
+    this.race.breakOff(moved);
+    return { kind: 'moved', from: { provider: current.provider, model: current.model } };
+  }
+
   /** Waits until a closed target that would help may be asked. */
   private async waitFor(
     shut: readonly Route[],
@@ -178,8 +201,17 @@ class AttemptLoop {
     return this.targets.candidates(this.isUrgent, this.options.history.delivered.tokens);
   }
 
-  private decide(routes: readonly Route[], fault: Fault | undefined): NextStep {
-    const { deps, history, activation } = this.options;
+  private decide(
+    routes: readonly Route[],
+    fault: Fault | undefined,
+    history = this.options.history,
+  ): NextStep {
+    const { wish } = this;
+    if (wish && routes.includes(wish) && routes.length > 1) {
+      const step = this.decide([wish], fault, history);
+      if (step.kind === 'attempt') return step;
+    }
+    const { deps, activation } = this.options;
     const { reader, continuation = this.policy.continuation, deadlineAt } = activation.data;
     const affordable = this.costCap?.within(routes, history) ?? routes;
     const step = planNext({
@@ -289,6 +321,7 @@ class AttemptLoop {
   private call(...[step, permit, sink, onSlow, attempt]: Parameters<RaceOptions['call']>): Attempt {
     const { activation, deps, body, history, signal } = this.options;
     const { route, mode } = step;
+    this.wish = undefined;
     const { delivered, attempts, startedAt } = history;
     const { deadlineAt } = activation.data;
     const { timeoutMs } = this.policy;
@@ -333,6 +366,16 @@ const withRetryTime = (reason: Fault | undefined, waited: Fault): Fault =>
   reason === undefined || waited.retryAfterMs === undefined
     ? (reason ?? waited)
     : { ...reason, retryAfterMs: waited.retryAfterMs };
+
+/** The history as it will be when the open attempts have been ended by a move. */
+const endedByMove = (history: History): History => ({
+  ...history,
+  attempts: history.attempts.map((one) =>
+    one.outcome === 'open' ? { ...one, outcome: moved.code } : one,
+  ),
+});
+
+const moved: Fault = { code: 'moved', message: 'An operator moved the answer to another target.' };
 
 const slow: Fault = {
   code: 'upstream_first_token_timeout',

@@ -2,6 +2,7 @@ import type { AnswerSink } from '@millrace/formats/port';
 import type { ModelConfig } from '@millrace/shared/config';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Prices } from '@millrace/shared/cost/prices';
+import type { MoveAnswer, RunView } from '@millrace/shared/domain/inquiry';
 import type { Continuation, JobData, Target } from '@millrace/shared/domain/request';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
@@ -63,12 +64,8 @@ export type RunDeps = {
   mayHedge(): boolean;
   /** Returns the hedge to the budget: it did not start. */
   returnHedge(): void;
-  /** Registers the run so that it can be stopped and measured, until the returned function is called. */
-  register(
-    activation: Activation,
-    stop: (reason: StopReason) => void,
-    held: () => Held,
-  ): () => void;
+  /** Registers the run so that it can be stopped, seen and moved, until the returned function is called. */
+  register(activation: Activation, run: RunControl): () => void;
   /** How often this process was blocked, as `LateLoop` counts it. */
   timesLate(): number;
   /** Called when the run has ended, unless it threw. */
@@ -85,6 +82,15 @@ export type RunCosts = {
   prices: Prices;
   /** Loads the prices that this job needs; undefined if none are missing. */
   load(job: Pick<JobData, 'model' | 'maxCost'>): Promise<void> | undefined;
+};
+
+/** A run as other components of its worker use it. */
+export type RunControl = {
+  stop(reason: StopReason): void;
+  held(): Held;
+  look(): RunView;
+  /** Ends the present attempt, so that another target continues the answer: `target`, or the next one. */
+  move(target?: Target): Exclude<MoveAnswer, { kind: 'not_here' }>;
 };
 
 /** Bytes of an answer that a run holds: what its attempts hold back, and the delivered text that it keeps. */

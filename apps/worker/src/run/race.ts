@@ -61,6 +61,10 @@ export type Race = {
   /** Pauses and resumes reading from all targets, for backpressure. */
   pause(): void;
   resume(): void;
+  /** Ends the attempts under way with this fault. */
+  breakOff(fault: Fault): void;
+  /** An attempt is under way. */
+  readonly isRunning: boolean;
   /** Bytes that its attempts hold back. */
   readonly heldBytes: number;
 };
@@ -83,6 +87,12 @@ export function createRace(options: RaceOptions): Race {
     resume() {
       isPaused = false;
       current?.resume();
+    },
+    breakOff(fault) {
+      current?.breakOff(fault);
+    },
+    get isRunning() {
+      return current?.isRunning ?? false;
     },
     get heldBytes() {
       return current?.heldBytes ?? 0;
@@ -118,6 +128,14 @@ class StepRace {
   resume(): void {
     for (const { attempt } of this.contenders.values()) attempt.resume();
     this.guard(() => this.dispatch({ kind: 'resumed' }));
+  }
+
+  breakOff(fault: Fault): void {
+    for (const { attempt } of this.contenders.values()) attempt.stop(fault);
+  }
+
+  get isRunning(): boolean {
+    return this.contenders.size > 0;
   }
 
   get heldBytes(): number {

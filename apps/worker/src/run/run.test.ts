@@ -67,8 +67,8 @@ function start(
     call,
     mayHedge: () => false,
     returnHedge() {},
-    register(_, told) {
-      stop = told;
+    register(_, control) {
+      ({ stop } = control);
       return () => {};
     },
     onError: (error) => errors.push(error),

@@ -14,7 +14,8 @@ import type { History } from '../continuation/history.ts';
 import { createHistoryReader } from '../continuation/history-reader.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import { billableTokens } from './billable-tokens.ts';
-import type { Held, RunDeps, StopReason } from './port.ts';
+import { viewRun } from './look.ts';
+import type { Held, RunControl, RunDeps, StopReason } from './port.ts';
 import type { RunReport } from './report.ts';
 
 /**
@@ -43,7 +44,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   const startedAt = deps.now();
   deps.metrics.runStarted();
   deps.settlement.begin(activation);
-  const active = new ActiveRun(activation, deps);
+  const active = new ActiveRun(activation, deps, startedAt);
   try {
     outcome = await active.outcome();
     return outcome;
@@ -66,14 +67,17 @@ class ActiveRun {
   private readonly claim: Claim;
   private readonly controller = new AbortController();
   private readonly timesLate: number;
+  readonly startedAt: number;
   private stopped: StopReason | undefined;
   private race: Race | undefined;
-  private history: History | undefined;
+  private moveAttempt: RunControl['move'] | undefined;
+  history: History | undefined;
   private run: number;
   private ended: RunReport['ended'];
 
-  constructor(activation: Activation, deps: RunDeps) {
+  constructor(activation: Activation, deps: RunDeps, startedAt: number) {
     this.activation = activation;
+    this.startedAt = startedAt;
     this.run = activation.number;
     this.deps = deps;
     this.claim = activation.sealed?.claim ?? {
@@ -88,11 +92,12 @@ class ActiveRun {
     const { activation, deps } = this;
     const onLockLost = () => this.stop('lock_lost');
     activation.lockLost.addEventListener('abort', onLockLost, { once: true });
-    const unregister = deps.register(
-      activation,
-      (reason) => this.stop(reason),
-      () => this.held(),
-    );
+    const unregister = deps.register(activation, {
+      stop: (reason) => this.stop(reason),
+      held: () => this.held(),
+      look: () => viewRun(activation, this),
+      move: (target) => this.moveAttempt?.(target) ?? { kind: 'no_attempt' },
+    });
     try {
       const taken = await this.takeOver();
       return 'kind' in taken ? taken : await this.serve(taken);
@@ -164,7 +169,10 @@ class ActiveRun {
       run: sealed.run,
       isSealFresh: () => deps.timesLate() === this.timesLate && deps.now() - sealedAt < freshSealMs,
       signal: this.controller.signal,
-      onRace: (current) => (this.race = current),
+      onRace: (current, move) => {
+        this.race = current;
+        this.moveAttempt = move;
+      },
     });
     await writer.flushed();
     const { stopped } = this;

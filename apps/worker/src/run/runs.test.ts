@@ -1,4 +1,5 @@
 import type { Activation } from '@millrace/shared/store/queue/port';
+import type { RunView } from '@millrace/shared/domain/inquiry';
 import { expect, test } from 'vitest';
 import type { StopReason } from './port.ts';
 import { createRuns } from './runs.ts';
@@ -8,7 +9,10 @@ const held = () => ({ attempts: 1, delivered: 2 });
 
 function register(runs: ReturnType<typeof createRuns>, id: string) {
   const told: StopReason[] = [];
-  const unregister = runs.register(activation(id), (reason) => told.push(reason), held);
+  const stop = (reason: StopReason) => void told.push(reason);
+  const look = () => ({ rescues: 0 }) as RunView;
+  const move = () => ({ kind: 'no_attempt' as const });
+  const unregister = runs.register(activation(id), { stop, held, look, move });
   return { told, unregister };
 }
 

@@ -60,7 +60,7 @@ export type AttemptEnded = {
   /**
    * `completed`, `superseded` (another attempt won), `handed_over` (its worker shut down, and another one
    * continues), `worker_lost` (its worker died or lost the request; its successor wrote this), or the code of
-   * the fault.
+   * the fault (`moved`: an operator ended it).
    */
   outcome: string;
   /** The provider's error message, or what happened to the connection. For the operator only. */

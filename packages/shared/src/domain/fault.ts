@@ -128,6 +128,8 @@ export const faultTable = {
     next: false,
     health: false,
   }),
+  /** An operator ended the attempt so that another target continues the answer. */
+  moved: row(502, { type: 'server_error', party: 'proxy', health: false }),
   provider_not_configured: row(502, { party: 'operator', health: false }),
   internal_error: row(500, { type: 'server_error', party: 'proxy', next: false, health: false }),
 } as const satisfies Record<string, FaultRow>;

@@ -44,6 +44,8 @@ export type Keyspace = {
   report(worker: string): string;
   /** String: how many workers have answered one question for reports. In shard 0. */
   answers(question: string): string;
+  /** List: the answers to one inquiry (store/inquiries). In shard 0. */
+  inquiryAnswers(question: string): string;
   /** Hash: the processes of the fleet, each as it last announced itself. In shard 0, like their channels. */
   processes(): string;
   /** Sorted set: the same processes, by when they are gone unless they announce themselves again (ms since the epoch). */
@@ -138,6 +140,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     answers: (question) => `${tag(0)}:answers:${question}`,
+    inquiryAnswers: (question) => `${tag(0)}:inquiry:${question}`,
     processes: () => `${tag(0)}:processes`,
     processLeases: () => `${tag(0)}:process-leases`,
     orders: () => `${tag(0)}:orders`,

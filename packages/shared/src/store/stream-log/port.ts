@@ -165,6 +165,8 @@ export type InboxEvents = {
   onFrame(frame: Frame): void;
   /** An operator's order to this ingress (domain/order.ts). */
   onOrder?(order: Order): void;
+  /** The control plane asks this ingress (store/inquiries). */
+  onInquiry?(message: string): void;
   /** The connection was lost and is back: frames may have been missed, so every reader must read its log again. */
   onGap(): void;
 };
@@ -181,6 +183,8 @@ export type WorkerEvents = {
   onQuestion?(question: string): void;
   /** An operator's order to this worker (domain/order.ts). */
   onOrder?(order: Order): void;
+  /** The control plane asks this worker (store/inquiries). */
+  onInquiry?(message: string): void;
   /** The connection was lost and is back: messages may have been missed. */
   onGap(): void;
 };

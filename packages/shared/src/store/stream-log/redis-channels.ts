@@ -3,6 +3,7 @@ import type { DispatchedJob } from '../../domain/dispatch.ts';
 import { parseOrder } from '../../domain/order.ts';
 import type { Keyspace } from '../keys.ts';
 import { parseFrames } from './frame.ts';
+import { inquiryMessage } from '../inquiries/port.ts';
 import { reportQuestion } from '../reports/port.ts';
 import type { LiveChannels } from './port.ts';
 
@@ -65,13 +66,14 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   }
 
   return {
-    async openInbox(name, { onFrame, onOrder, onGap }) {
+    async openInbox(name, { onFrame, onOrder, onInquiry, onGap }) {
       const close = await subscribe(
         // lua/pack.lua compares the two by name. While only the inbox is subscribed, nothing is packed.
         everyShard.flatMap((shard) => [keys.inbox(shard, name), keys.logReader(shard, name)]),
         (_channel, message) => {
           const order = parseOrder(message);
           if (order) onOrder?.(order);
+          else if (message.startsWith(inquiryMessage)) onInquiry?.(message);
           else for (const frame of parseFrames(message)) onFrame(frame);
         },
         onGap,
@@ -79,7 +81,8 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onJob, onJobsWaiting, onQuestion, onOrder, onGap }) {
+    async openWorker(name, events) {
+      const { onFinished, onJob, onJobsWaiting, onQuestion, onOrder, onInquiry, onGap } = events;
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
@@ -88,6 +91,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
         if (order) onOrder?.(order);
         else if (message.startsWith(reportQuestion))
           onQuestion?.(message.slice(reportQuestion.length));
+        else if (message.startsWith(inquiryMessage)) onInquiry?.(message);
         else if (message.startsWith(jobMessage)) onJob?.(own.indexOf(channel), parseJob(message));
         else if (shard < 0) onFinished(message);
         else onJobsWaiting(shard, Number(message));

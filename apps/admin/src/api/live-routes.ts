@@ -1,0 +1,22 @@
+import type { FastifyInstance } from 'fastify';
+import type { LiveSample } from '../live/sample.ts';
+import { liveView } from '../live/view.ts';
+import { knownOnly } from './parameters.ts';
+import type { Query } from './parameters.ts';
+import { askRedis } from './redis-answer.ts';
+
+export type LiveSource = {
+  /** The requests under way; all who look within half a second share one sample. */
+  sample(): Promise<LiveSample>;
+  /** Whether Redis is reachable. */
+  isReady(): boolean;
+  onError(error: unknown): void;
+};
+
+/** `GET /admin/live`. */
+export function liveRoutes(app: FastifyInstance, source: LiveSource): void {
+  app.get<{ Querystring: Query }>('/admin/live', async ({ query }) => {
+    knownOnly(query, []);
+    return liveView(await askRedis(source, () => source.sample()));
+  });
+}

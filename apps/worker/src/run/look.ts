@@ -1,0 +1,28 @@
+import type { RunView } from '@millrace/shared/domain/inquiry';
+import type { Activation } from '@millrace/shared/store/queue/port';
+import type { History } from '../continuation/history.ts';
+
+/** What operators see of a run. `history`: undefined until the run has taken its log over. `startedAt`: of the run. */
+export function viewRun(
+  { id, data }: Activation,
+  { history, startedAt }: { history: History | undefined; startedAt: number },
+): RunView {
+  const { model, endpoint, stream, createdAt, standing, account } = data;
+  const current = history?.attempts.findLast(({ outcome }) => outcome === 'open');
+  return {
+    id,
+    model,
+    key: account?.keyId ?? (standing?.key || undefined),
+    api: endpoint,
+    stream,
+    createdAt,
+    startedAt: history?.startedAt ?? startedAt,
+    target: current && { provider: current.provider, model: current.model },
+    mode: current?.mode,
+    attempts: history?.attempts.length ?? 0,
+    rescues: history?.rescues ?? 0,
+    firstTextAt: history?.times?.firstAt,
+    lastTextAt: history?.times?.newestAt,
+    outputTokens: Math.round(history?.delivered.tokens ?? 0),
+  };
+}

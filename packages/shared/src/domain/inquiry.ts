@@ -1,0 +1,82 @@
+import type { AttemptMode } from './entry.ts';
+import type { Target } from './request.ts';
+
+/*
+ * Inquiries: what the control plane asks all workers, or all ingresses, at the moment an operator looks. Each process answers
+ * from its memory, and nothing is kept. Times are milliseconds since the epoch.
+ */
+
+/** The questions, and who answers them with what. */
+export type Inquiry =
+  /** Workers: their runs, `RunsAnswer`. */
+  | { kind: 'runs' }
+  /** Workers: the one that runs the request ends its attempt, which another target continues; `MoveAnswer`. */
+  | { kind: 'move'; id: string; target?: Target | undefined }
+  /** Ingresses: their readers of the request, `ReadersAnswer`. */
+  | { kind: 'readers'; id: string };
+
+/** A run under way. */
+export type RunView = {
+  id: string;
+  model: string;
+  /** The id of the API key; undefined without one. */
+  key?: string | undefined;
+  api: string;
+  stream: boolean;
+  createdAt: number;
+  /** When the first attempt began, or this run if none has. */
+  startedAt: number;
+  /** The target of the newest open attempt; undefined while the run waits for one. */
+  target?: Target | undefined;
+  mode?: AttemptMode | undefined;
+  /** Attempts so far. */
+  attempts: number;
+  rescues: number;
+  /** When this run delivered the first text of the answer, and its newest. */
+  firstTextAt?: number | undefined;
+  lastTextAt?: number | undefined;
+  /** Estimated tokens that readers were sent. */
+  outputTokens: number;
+};
+
+export type RunsAnswer = {
+  /** The newest runs, at most `maxRunsInAnswer`. */
+  runs: readonly RunView[];
+  total: number;
+  /** Runs whose answer another attempt has continued. */
+  rescued: number;
+  /** All runs by the id of their API key, at most `maxKeysInAnswer`. */
+  byKey: Readonly<Record<string, number>>;
+  /** How many runs the worker takes now. */
+  slots: number;
+  /** Models that the worker does not take now, and why. */
+  skipped: Readonly<Record<string, 'limited' | 'broken'>>;
+};
+
+export const maxRunsInAnswer = 500;
+export const maxKeysInAnswer = 500;
+
+/**
+ * `not_here`: the worker does not run the request. `no_attempt`: it waits for a target. `unknown_target`: the target is none of
+ * its model's. `no_target`: no other target can continue the answer now.
+ */
+export type MoveAnswer =
+  | { kind: 'not_here' | 'no_attempt' | 'unknown_target' | 'no_target' }
+  | { kind: 'moved'; from: Target };
+
+/** One reader of a request. */
+export type ReaderView = {
+  transport: 'sse' | 'json' | 'websocket';
+  /** It understands `reset` and `moved`. */
+  native: boolean;
+  since: number;
+  /** The newest line that its connection was given, as an entry id. */
+  entry: string;
+  /** Bytes that wait for it to read; those of all requests of a WebSocket. */
+  buffered: number;
+};
+
+/** At most `maxReadersInAnswer` of them. */
+export type ReadersAnswer = { readers: readonly ReaderView[]; total: number };
+
+export const maxReadersInAnswer = 500;
