@@ -25,11 +25,26 @@ export function simulatorSpec(
 /** The answers of the aliases arrive at reading pace. */
 const pace = 'tokens=60,pace=30';
 
-const aliases: readonly { name: string; about: string; targets: readonly string[] }[] = [
+/** Long enough to break something in the middle. */
+const longPace = 'tokens=400,pace=40';
+
+const aliases: readonly {
+  name: string;
+  about: string;
+  targets: readonly string[];
+  /** More fields of the model, as lines of the config. */
+  fields?: readonly string[];
+}[] = [
   {
     name: 'simulated',
     about: 'an answer at a readable pace',
     targets: [`healthy:${pace}`, `healthy:${pace}`],
+  },
+  {
+    name: 'simulated-long',
+    about: 'an answer of 16 seconds, to break something in the middle (/admin/console/playground)',
+    targets: [`healthy:${longPace}`, `healthy:${longPace}`],
+    fields: ['idleTimeout: 2s # a stalled provider is left sooner than by default'],
   },
   { name: 'simulated-fast', about: 'the same, all at once', targets: ['healthy', 'healthy'] },
   {
@@ -68,8 +83,9 @@ export function writeSimulatedConfig(file: string): void {
     '# Written anew at every start; copy it to change it. The providers simulated and simulated-backup are',
     '# built in; add your own under `providers:`.',
     'models:',
-    ...aliases.flatMap(({ name, about, targets }) => [
+    ...aliases.flatMap(({ name, about, targets, fields = [] }) => [
       `  ${name}: # ${about}`,
+      ...fields.map((field) => `    ${field}`),
       '    targets:',
       ...targets.map((model, index) => {
         const provider = simulatedProviders[index % simulatedProviders.length] ?? '';

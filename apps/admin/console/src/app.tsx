@@ -11,6 +11,7 @@ const RequestList = lazy(
 const RequestDetail = lazy(
   async () => (await import('./pages/requests/request-detail.tsx')).RequestDetail,
 );
+const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
 
 export function App() {
   return (
@@ -21,6 +22,7 @@ export function App() {
           <Route path="/admin/console" component={Home} />
           <Route path="/admin/console/requests" component={RequestList} />
           <Route path="/admin/console/requests/:id" component={RequestDetail} />
+          <Route path="/admin/console/playground" component={Playground} />
           <Route default component={NotFound} />
         </Router>
       </Shell>

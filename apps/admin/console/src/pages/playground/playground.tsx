@@ -1,0 +1,97 @@
+import { useEffect, useState } from 'preact/hooks';
+import { clientKey } from '../../api/client-key.ts';
+import { useModels } from '../../api/models-api.ts';
+import { useSession } from '../../shell/login.tsx';
+import { Failure, PageHead } from '../../ui/panel.tsx';
+import { useQueryState } from '../../ui/query-state.ts';
+import { AnswerPanel } from './answer-panel.tsx';
+import { BreakPanel } from './break-panel.tsx';
+import { Composer } from './composer.tsx';
+import { chooseModel, firstDraft, toBody } from './draft.ts';
+import type { Draft } from './draft.ts';
+import { FactsPanel } from './facts-panel.tsx';
+import { isOver } from './transcript.ts';
+import { useAnswer } from './use-answer.ts';
+import './playground.css';
+
+/** Tokens after which "send, then kill its worker" kills it. */
+const killAfter = 25;
+
+/** Streams an answer of any model, breaks something while it comes, and shows where it went on. */
+export function Playground() {
+  const { names, failure, refresh } = useModels();
+  const [wanted, setWanted] = useQueryState('model');
+  const [draft, setDraft] = useState<Draft>(firstDraft);
+  const [killsWorker, setKillsWorker] = useState(false);
+  const control = useAnswer();
+  const session = useSession();
+  const { answer } = control;
+  const model = chooseModel(names ?? [], wanted);
+  const isStreaming = answer !== undefined && !isOver(answer.transcript);
+  const chaos = session?.chaos === true;
+
+  const send = (kills: boolean) => {
+    setKillsWorker(kills);
+    control.send(toBody(draft, model));
+  };
+  const tokens = answer?.transcript.tokens ?? 0;
+  useEffect(() => {
+    if (!killsWorker || !isStreaming || tokens < killAfter) return;
+    setKillsWorker(false);
+    // Its buttons say why it did not work.
+    void control.breakIt('kill-worker').catch(() => {});
+  }, [killsWorker, isStreaming, tokens]);
+
+  /** The answer becomes a part of the conversation, and the next question is empty. */
+  const goOn = () => {
+    const text = answer?.transcript.pieces
+      .map((piece) => (piece.kind === 'answer' ? piece.text : ''))
+      .join('');
+    setDraft((before) => ({
+      ...before,
+      messages: [
+        ...before.messages,
+        { role: 'assistant', content: text ?? '' },
+        { role: 'user', content: '' },
+      ],
+    }));
+    control.clear();
+  };
+
+  return (
+    <>
+      <PageHead
+        title="Playground"
+        lead="Stream an answer, break something while it comes, and see where it goes on."
+      />
+      {failure && !(failure.status === 401 && clientKey.value === '') && (
+        <Failure failure={failure} retry={refresh} />
+      )}
+      <div class="playground">
+        <div class="playground-main">
+          <Composer
+            draft={draft}
+            change={setDraft}
+            models={names}
+            model={model}
+            chooseModel={setWanted}
+            needsKey={failure?.status === 401}
+            isStreaming={isStreaming}
+            canKill={chaos}
+            send={send}
+            stop={control.stop}
+          />
+          <AnswerPanel answer={answer} goOn={goOn} />
+        </div>
+        <div class="playground-side">
+          <BreakPanel
+            chaos={chaos}
+            isStreaming={isStreaming && answer.transcript.tokens > 0}
+            control={control}
+          />
+          <FactsPanel answer={answer} />
+        </div>
+      </div>
+    </>
+  );
+}
