@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMigrator, openDatabase } from '../../apps/admin/src/database/open.ts';
+import { only } from '../../apps/admin/src/ledger/filter.ts';
+import type { Filter } from '../../apps/admin/src/ledger/filter.ts';
 import { requestsPage, usage } from '../../apps/admin/src/ledger/queries.ts';
 import { storeEntries } from '../../apps/admin/src/ledger/store.ts';
 import type { LedgerEntry } from '../../packages/shared/src/domain/ledger.ts';
@@ -40,6 +42,8 @@ export async function runLedger(
       await storeEntries(database, entries, (_target, { input, output }) => input + output);
     }
     const seconds = (performance.now() - since) / 1000;
+    const page = async (filter: Filter) =>
+      (await requestsPage(database, filter, { limit: 100 })).rows;
     const week = { from: newest - 7 * DAY_MS };
     const queries: LedgerResult['queries'] = [];
     const time = async (name: string, run: () => Promise<readonly unknown[]>): Promise<void> => {
@@ -56,12 +60,12 @@ export async function runLedger(
     await time('usage by key and day, all', () => usage(database, {}, ['key', 'day']));
     await time('usage by key and day, 7 days', () => usage(database, week, ['key', 'day']));
     await time('usage by model and hour, one key', () =>
-      usage(database, { key: 'team-3' }, ['model', 'hour']),
+      usage(database, { key: only('team-3') }, ['model', 'hour']),
     );
     await time('failed requests of a user, newest 100', () =>
-      requestsPage(database, { status: 'failed', user: 'user-50' }, { limit: 100 }),
+      page({ status: only('failed'), user: 'user-50' }),
     );
-    await time('newest 100 requests', () => requestsPage(database, {}, { limit: 100 }));
+    await time('newest 100 requests', () => page({}));
     return { rows, storedPerSecond: rows / seconds, queries };
   } finally {
     await database.destroy();

@@ -3,6 +3,7 @@ import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { AdminError, requestIdOf } from './api/admin-error.ts';
+import { figureRoutes } from './api/figure-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import type { FleetSource } from './api/fleet-routes.ts';
 import { keyRoutes } from './api/key-routes.ts';
@@ -75,6 +76,7 @@ export function buildApp({
   addRoutes?.(app);
   if (ledger) {
     ledgerRoutes(app, ledger);
+    figureRoutes(app, ledger);
     auditRoutes(app, ledger);
   } else {
     const noLedger = async () => {
@@ -89,6 +91,8 @@ export function buildApp({
       '/admin/usage',
       '/admin/requests',
       '/admin/requests/:id',
+      '/admin/summary',
+      '/admin/series',
       '/admin/audit',
     ]) {
       app.get(path, noLedger);
@@ -107,6 +111,8 @@ const paths = [
   '/admin/usage',
   '/admin/requests',
   '/admin/requests/{id}',
+  '/admin/summary',
+  '/admin/series',
   '/admin/keys',
   '/admin/keys/{id}',
   '/admin/keys/{id}/rotate',

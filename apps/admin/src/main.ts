@@ -184,7 +184,12 @@ const sample = createLiveSamples({
   readWaiting: (limit) => readWaitingList({ redis, keys, shards: config.shards }, limit),
 });
 const app = buildApp({
-  ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
+  ledger: ledger &&
+    auditLog && {
+      ...ledger,
+      auditBacklog: () => auditLog.backlog(),
+      prices: (...asked) => prices()(...asked),
+    },
   audit,
   token,
   fleet: {

@@ -57,11 +57,13 @@ export function readCount(text: string): number {
   return value;
 }
 
-const statuses = ['completed', 'failed', 'cancelled'];
+const statuses = ['completed', 'failed', 'cancelled', 'rescued', 'error'];
 
+/** Some of them, separated by commas; one with a `-` before it is excluded. */
 export function readStatus(text: string): string {
-  if (!statuses.includes(text)) {
-    throw new InvalidArgumentError(`Expected one of ${statuses.join(', ')}.`);
+  const words = text.split(',').map((word) => word.replace(/^-/, ''));
+  if (!words.every((word) => statuses.includes(word))) {
+    throw new InvalidArgumentError(`Expected some of ${statuses.join(', ')}.`);
   }
   return text;
 }

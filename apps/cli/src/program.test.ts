@@ -13,7 +13,7 @@ const wrong: [argv: string[], says: string][] = [
   [['status', '--csv'], "unknown option '--csv'"],
   [['requests', '--from', 'yesterday'], 'Expected a time'],
   [['requests', '--limit', '0'], 'Expected a whole number from 1 to 1000'],
-  [['requests', '--status', 'lost'], 'Expected one of completed, failed, cancelled'],
+  [['requests', '--status', 'lost'], 'Expected some of completed, failed, cancelled'],
   [['requests', '--csv', '--limit', '5'], "cannot be used with option '--limit"],
   [['requests', '--csv', '--json'], "cannot be used with option '--csv'"],
   [['keys', 'create'], "missing required argument 'id'"],

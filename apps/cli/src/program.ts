@@ -104,6 +104,7 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
 
   filtered(command('requests [id]', 'ended requests, newest first, or one of them with its events'))
     .option('--limit <count>', 'at most so many (default 20)', readCount)
+    .option('--search <text>', 'whose id, session, user, prompt hash or error contains it')
     .option('--cursor <cursor>', 'the requests behind those of an earlier answer')
     .addOption(new Option('--json', 'as JSON').conflicts('csv'))
     .addOption(new Option('--csv', 'all of them, as CSV').conflicts(['limit', 'cursor']))
@@ -242,9 +243,10 @@ const filtered = (command: Command): Command =>
   command
     .option('--from <time>', 'from this time on: RFC 3339, or a time ago such as 24h', readTime)
     .option('--to <time>', 'before this time', readTime)
-    .option('--key <id>', 'of this key')
+    .option('--key <id>', 'of this key; several with commas, and with a - before it all others')
     .option('--user <user>', 'of this user, as the requests name it')
     .option('--session <session>', 'of this session, as the requests name it')
-    .option('--model <model>', 'of this model')
-    .option('--provider <provider>', 'answered by this provider')
-    .option('--status <status>', 'completed, failed or cancelled', readStatus);
+    .option('--model <model>', 'of this model, or several, as with --key')
+    .option('--provider <provider>', 'answered by this provider, or several')
+    .option('--status <status>', 'some of completed, failed, cancelled, rescued', readStatus)
+    .option('--error <code>', 'failed with this code, or several');

@@ -1,14 +1,13 @@
 import type { FastifyInstance } from 'fastify';
-import { allAudit, auditPage } from '../audit/queries.ts';
-import type { AuditCursor, AuditFilter } from '../audit/queries.ts';
+import { auditPage } from '../audit/queries.ts';
+import type { AuditFilter } from '../audit/queries.ts';
 import type { AuditRow } from '../database/schema.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { readCursor, rejectPaging, writeCursor } from './cursor.ts';
-import { knownOnly, readCount, readText, readTime } from './parameters.ts';
+import { listNames, readList } from './list.ts';
+import { knownOnly, readText, readTime } from './parameters.ts';
 import type { Query } from './parameters.ts';
-import { readFormat, sendRows } from './rendering.ts';
 
-const filterNames = ['from', 'to', 'actor', 'action', 'target', 'format'];
+const filterNames = ['from', 'to', 'actor', 'action', 'target'];
 
 /** `GET /admin/audit`. */
 export function auditRoutes(
@@ -16,25 +15,18 @@ export function auditRoutes(
   { database, ready }: Pick<Ledger, 'database' | 'ready'>,
 ): void {
   app.get<{ Querystring: Query }>('/admin/audit', async ({ query }, reply) => {
-    const format = readFormat(query);
-    knownOnly(query, [...filterNames, 'cursor', 'limit']);
-    const limit = readCount(query, 'limit', { fallback: 100, most: 1000 });
+    const send = readList(query);
+    knownOnly(query, [...filterNames, ...listNames]);
     const filter = readFilter(query);
-    const after = readPlace(query);
     await ready();
-    if (format !== 'json') {
-      rejectPaging(query);
-      return sendRows(reply, format, {
-        rows: views(allAudit(database, filter)),
-        columns: auditColumns,
-        name: 'audit',
-      });
-    }
-    const page = await auditPage(database, filter, { after, limit: limit + 1 });
-    const rows = page.slice(0, limit);
-    const last = rows.at(-1);
-    const next = last && page.length > limit ? writeCursor(last.at, last.id) : null;
-    return { data: rows.map(auditView), next };
+    return send(reply, {
+      pageOf: (place) => auditPage(database, filter, place),
+      cursorOf: ({ at, id }) => ({ time: at, id }),
+      views: async (rows) => rows.map(auditView),
+      line: auditView,
+      columns: auditColumns,
+      name: 'audit',
+    });
   });
 }
 
@@ -46,11 +38,6 @@ function readFilter(query: Query): AuditFilter {
     action: readText(query, 'action'),
     target: readText(query, 'target'),
   };
-}
-
-function readPlace(query: Query): AuditCursor | undefined {
-  const cursor = readCursor(query);
-  return cursor && { at: cursor.time, id: cursor.id };
 }
 
 const auditColumns = [
@@ -74,7 +61,3 @@ const auditView = ({ at, actor, address, action, target, outcome, detail, id }: 
   detail: detail === null ? null : (JSON.parse(detail) as unknown),
   id,
 });
-
-async function* views(rows: ReturnType<typeof allAudit>) {
-  for await (const row of rows) yield auditView(row);
-}

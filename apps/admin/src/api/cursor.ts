@@ -1,9 +1,10 @@
+import type { Cursor } from '../database/paging.ts';
 import { badParameter } from './admin-error.ts';
 import { readText } from './parameters.ts';
 import type { Query } from './parameters.ts';
 
-/** The `next` of a list that is ordered by a time (milliseconds since the epoch) and an id. */
-export const writeCursor = (time: number, id: string): string =>
+/** The `next` of a list. */
+export const writeCursor = ({ time, id }: Cursor): string =>
   Buffer.from(`${time} ${id}`).toString('base64url');
 
 /** A list as CSV or NDJSON is whole. Throws a 400. */
@@ -14,7 +15,7 @@ export function rejectPaging(query: Query): void {
 }
 
 /** Throws a 400. */
-export function readCursor(query: Query): { time: number; id: string } | undefined {
+export function readCursor(query: Query): Cursor | undefined {
   const text = readText(query, 'cursor');
   if (text === undefined) return undefined;
   const match = /^(\d{1,16}) (\S{1,64})$/.exec(Buffer.from(text, 'base64url').toString());

@@ -1,22 +1,16 @@
 import { maxAuditBacklog } from '@millrace/shared/domain/audit';
 import { maxLedgerBacklog } from '@millrace/shared/domain/ledger';
+import type { Prices } from '@millrace/shared/cost/prices';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
 import type { FastifyInstance } from 'fastify';
-import {
-  allRequests,
-  attemptsOf,
-  groupings,
-  requestById,
-  requestsPage,
-  usage,
-} from '../ledger/queries.ts';
-import type { Cursor, Filter } from '../ledger/queries.ts';
+import { attemptsOf, groupings, requestById, requestsPage, usage } from '../ledger/queries.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { AdminError } from './admin-error.ts';
-import { readCursor, rejectPaging, writeCursor } from './cursor.ts';
-import { knownOnly, readCount, readText, readTime, readWord, readWords } from './parameters.ts';
+import { listNames, readList } from './list.ts';
+import { knownOnly, readWords } from './parameters.ts';
 import type { Query } from './parameters.ts';
 import { readFormat, sendRows } from './rendering.ts';
+import { filterNames, readFilter, readSearch } from './request-filter.ts';
 import {
   eventsOf,
   requestColumns,
@@ -26,22 +20,10 @@ import {
   usageView,
 } from './views.ts';
 
-const statuses = ['completed', 'failed', 'cancelled'] as const;
-const filterNames = [
-  'from',
-  'to',
-  'key',
-  'user',
-  'session',
-  'model',
-  'provider',
-  'status',
-  'format',
-];
-
 export type LedgerSource = Omit<Ledger, 'stop'> & {
   /** The audit entries that wait for the database. */
   auditBacklog(): Promise<LedgerBacklog>;
+  prices: Prices;
 };
 
 /** `GET /admin/usage`, `/admin/requests`, `/admin/requests/{id}` and `/admin/ledger`. */
@@ -66,7 +48,7 @@ export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
   });
 
   app.get<{ Querystring: Query }>('/admin/usage', async ({ query }, reply) => {
-    knownOnly(query, [...filterNames, 'group_by']);
+    knownOnly(query, [...filterNames, 'format', 'group_by']);
     const groups = readWords(query, 'group_by', groupings);
     const format = readFormat(query);
     const filter = readFilter(query);
@@ -82,31 +64,22 @@ export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
   });
 
   app.get<{ Querystring: Query }>('/admin/requests', async ({ query }, reply) => {
-    knownOnly(query, [...filterNames, 'cursor', 'limit']);
-    const format = readFormat(query);
-    const filter = readFilter(query);
-    const after = readPlace(query);
-    const limit = readCount(query, 'limit', { fallback: 100, most: 1000 });
+    knownOnly(query, [...filterNames, 'q', ...listNames]);
+    const send = readList(query);
+    const filter = { ...readFilter(query), text: readSearch(query) };
     await ready();
-    if (format !== 'json') {
-      rejectPaging(query);
-      return sendRows(reply, format, {
-        rows: lines(allRequests(database, filter)),
-        columns: requestColumns,
-        name: 'requests',
-      });
-    }
-    const page = await requestsPage(database, filter, { after, limit: limit + 1 });
-    const rows = page.slice(0, limit);
-    const last = rows.at(-1);
-    const attempts = await attemptsOf(
-      database,
-      rows.map(({ id }) => id),
-    );
-    return {
-      data: rows.map((row) => requestView(row, attempts.get(row.id) ?? [])),
-      next: last && page.length > limit ? writeCursor(last.created_at, last.id) : null,
-    };
+    return send(reply, {
+      pageOf: (place) => requestsPage(database, filter, place),
+      cursorOf: ({ created_at, id }) => ({ time: created_at, id }),
+      async views(rows) {
+        const ids = rows.map(({ id }) => id);
+        const attempts = await attemptsOf(database, ids);
+        return rows.map((row) => requestView(row, attempts.get(row.id) ?? []));
+      },
+      line: requestLine,
+      columns: requestColumns,
+      name: 'requests',
+    });
   });
 
   app.get<{ Params: { id: string } }>('/admin/requests/:id', async ({ params: { id } }) => {
@@ -124,28 +97,6 @@ export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
   });
 }
 
-function readFilter(query: Query): Filter {
-  return {
-    from: readTime(query, 'from'),
-    to: readTime(query, 'to'),
-    key: readText(query, 'key'),
-    user: readText(query, 'user'),
-    session: readText(query, 'session'),
-    model: readText(query, 'model'),
-    provider: readText(query, 'provider'),
-    status: readWord(query, 'status', statuses),
-  };
-}
-
-function readPlace(query: Query): Cursor | undefined {
-  const cursor = readCursor(query);
-  return cursor && { createdAt: cursor.time, id: cursor.id };
-}
-
 async function* each<T>(rows: readonly T[]): AsyncGenerator<T> {
   yield* rows;
-}
-
-async function* lines(rows: ReturnType<typeof allRequests>) {
-  for await (const row of rows) yield requestLine(row);
 }

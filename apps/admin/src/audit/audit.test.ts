@@ -47,6 +47,7 @@ describe.each([
         consumer: { stored: 0, rejected: 0, problem: undefined },
         backlog: none,
         auditBacklog: none,
+        prices: () => null,
         ready: createMigrator(database),
       },
       fleet: noFleet(),

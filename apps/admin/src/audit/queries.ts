@@ -1,3 +1,5 @@
+import { behind } from '../database/paging.ts';
+import type { Cursor, Page } from '../database/paging.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import type { AuditRow } from '../database/schema.ts';
 
@@ -12,42 +14,19 @@ export type AuditFilter = {
   target?: string | undefined;
 };
 
-/** A place in the list, newest first. */
-export type AuditCursor = { at: number; id: string };
-
 /** Entries behind the cursor, newest first. */
-export function auditPage(
+export async function auditPage(
   database: LedgerDatabase,
   { from, to, actor, action, target }: AuditFilter,
-  { after, limit }: { after?: AuditCursor | undefined; limit: number },
-): Promise<AuditRow[]> {
+  { after, limit }: { after?: Cursor | undefined; limit: number },
+): Promise<Page<AuditRow>> {
   let query = database.selectFrom('millrace_audit').selectAll();
   if (from !== undefined) query = query.where('at', '>=', from);
   if (to !== undefined) query = query.where('at', '<', to);
   if (actor !== undefined) query = query.where('actor', '=', actor);
   if (action !== undefined) query = query.where('action', '=', action);
   if (target !== undefined) query = query.where('target', '=', target);
-  if (after) {
-    query = query.where((eb) =>
-      eb.or([eb('at', '<', after.at), eb.and([eb('at', '=', after.at), eb('id', '<', after.id)])]),
-    );
-  }
-  return query.orderBy('at', 'desc').orderBy('id', 'desc').limit(limit).execute();
+  if (after) query = query.where(behind('at', after));
+  const rows = await query.orderBy('at', 'desc').orderBy('id', 'desc').limit(limit).execute();
+  return { rows };
 }
-
-/** All of them, a page at a time. */
-export async function* allAudit(
-  database: LedgerDatabase,
-  filter: AuditFilter,
-): AsyncGenerator<AuditRow> {
-  let after: AuditCursor | undefined;
-  for (;;) {
-    const page = await auditPage(database, filter, { after, limit: pageRows });
-    yield* page;
-    const last = page.at(-1);
-    if (!last || page.length < pageRows) return;
-    after = { at: last.at, id: last.id };
-  }
-}
-
-const pageRows = 1000;

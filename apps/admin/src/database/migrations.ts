@@ -176,6 +176,19 @@ const sessionColumn: Migration = {
   },
 };
 
+const rescuedIndex: Migration = {
+  async up(db: Kysely<unknown>) {
+    // Few requests have a rescue, and no report takes this index in place of the one that covers it.
+    await db.schema
+      .createIndex('millrace_requests_rescued')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns(['created_at', 'id'])
+      .where(sql.ref('rescues'), '>', 0)
+      .execute();
+  },
+};
+
 export const migrations: MigrationProvider = {
   getMigrations: () =>
     Promise.resolve({
@@ -183,5 +196,6 @@ export const migrations: MigrationProvider = {
       '2026-11-30-requests-audit': auditTable,
       '2026-11-30-spending': spendingIndex,
       '2026-12-01-session': sessionColumn,
+      '2026-12-01-session-rescued': rescuedIndex,
     }),
 };

@@ -9,14 +9,15 @@ import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { spentBy, storedOf } from '../budgets/spending.ts';
 import { keyOptions } from '../keys/keys.fixture.ts';
 import { attemptOf, cancelled, done, entryOf, failed, morning, tokens } from './entries.fixture.ts';
+import { figureTests } from './figures.contract.ts';
 import { incompleteRequests, removeBefore, storeEntries } from './store.ts';
 
 const hourMs = 3_600_000;
-/** A thousandth of a cent per token, but for the models of unknown price. */
+/** A thousandth of a cent per token, and twice as much for output of other providers; none for models of unknown price. */
 const prices = (
-  { model }: { model: string },
+  { provider, model }: { provider: string; model: string },
   { input, output }: { input: number; output: number },
-) => (model === 'unknown' ? null : (input + output) * 10_000);
+) => (model === 'unknown' ? null : (input + output * (provider === 'own' ? 1 : 2)) * 10_000);
 
 const token = 'secret';
 const noErrors = (error: unknown): never => {
@@ -29,6 +30,7 @@ const ledgerOn = (database: LedgerDatabase) => ({
   consumer: idle,
   backlog: async () => ({ waiting: 0, dropped: 0 }),
   auditBacklog: async () => ({ waiting: 0, dropped: 0 }),
+  prices,
   ready: createMigrator(database),
 });
 
@@ -68,6 +70,8 @@ describe.each([
     app.inject({ method: 'GET', url, headers: { [controlPlaneToken]: token } });
   const get = async (url: string) => (await inject(url)).json<Answer>();
   const usage = async (query = '') => (await get(`/admin/usage?${query}`)).data;
+
+  figureTests(() => ({ store, get: async (url) => (await inject(url)).json() }));
 
   test('an empty ledger answers, and its tables are made by the first question', async () => {
     expect(await usage()).toEqual([]);
@@ -375,6 +379,21 @@ describe.each([
     ['/admin/usage?from=yesterday', 'from', /expected a time as RFC 3339/],
     ['/admin/usage?to=2026-13-01', 'to', /expected a time/],
     ['/admin/usage?status=ok', 'status', /expected some of completed, failed, cancelled/],
+    ['/admin/requests?model=-', 'model', /values, separated by commas/],
+    [
+      `/admin/requests?key=${'k,'.repeat(3)}${Array.from({ length: 51 }, (_, i) => i).join()}`,
+      'key',
+      /at most 50 values/,
+    ],
+    [`/admin/requests?q=${'x'.repeat(201)}`, 'q', /at most 200 characters/],
+    ['/admin/usage?q=x', 'q', /unknown parameter/],
+    ['/admin/summary?from=2026-11-30&to=2026-11-30', 'from', /a time before `to`/],
+    ['/admin/summary?group_by=key', 'group_by', /unknown parameter/],
+    ['/admin/series?by=user', 'by', /expected some of status, model, key, provider/],
+    ['/admin/series?by=key,model', 'by', /expected one of/],
+    ['/admin/series?step=5', 'step', /a duration of at least a second/],
+    ['/admin/series?step=10ms', 'step', /a duration of at least a second/],
+    ['/admin/series?from=2026-11-01&to=2026-11-30&step=1m', 'step', /more than 500/],
     ['/admin/requests?limit=0', 'limit', /a whole number from 1 to 1000/],
     ['/admin/requests?limit=1e2', 'limit', /a whole number/],
     ['/admin/requests?cursor=abc', 'cursor', /the `next` of an earlier answer/],

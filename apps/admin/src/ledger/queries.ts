@@ -1,20 +1,13 @@
-import type { SelectQueryBuilder } from 'kysely';
+import { sql } from 'kysely';
+import type { SqlBool } from 'kysely';
 import type { LedgerDatabase } from '../database/open.ts';
-import type { AttemptRow, Database, RequestRow } from '../database/schema.ts';
+import { behind } from '../database/paging.ts';
+import type { Cursor, Page } from '../database/paging.ts';
+import type { AttemptRow, RequestRow } from '../database/schema.ts';
+import { filtered } from './filter.ts';
+import type { Filter, Requests } from './filter.ts';
 
 /* What the admin API asks the ledger. Values reach the database as parameters only, never as a part of the SQL. */
-
-/** Which requests. Times are milliseconds since the epoch; `from` is included, `to` is not. */
-export type Filter = {
-  from?: number | undefined;
-  to?: number | undefined;
-  key?: string | undefined;
-  user?: string | undefined;
-  session?: string | undefined;
-  model?: string | undefined;
-  provider?: string | undefined;
-  status?: string | undefined;
-};
 
 export const groupings = ['key', 'user', 'model', 'provider', 'status', 'hour', 'day'] as const;
 export type Grouping = (typeof groupings)[number];
@@ -28,27 +21,6 @@ const columns = {
   hour: 'hour',
   day: 'day',
 } as const satisfies Record<Grouping, keyof RequestRow>;
-
-type Requests<O> = SelectQueryBuilder<Database, 'millrace_requests', O>;
-
-function filtered<O>(query: Requests<O>, filter: Filter): Requests<O> {
-  const { from, to, key, user, session, model, provider, status } = filter;
-  let result = query;
-  if (from !== undefined) {
-    result = result.where('created_at', '>=', from).where('day', '>=', startOfDay(from));
-  }
-  if (to !== undefined) result = result.where('created_at', '<', to).where('day', '<', to);
-  if (key !== undefined) result = result.where('key_id', '=', key);
-  if (user !== undefined) result = result.where('user_id', '=', user);
-  if (session !== undefined) result = result.where('session', '=', session);
-  if (model !== undefined) result = result.where('model', '=', model);
-  if (provider !== undefined) result = result.where('provider', '=', provider);
-  if (status !== undefined) result = result.where('status', '=', status);
-  return result;
-}
-
-const dayMs = 86_400_000;
-const startOfDay = (ms: number): number => Math.floor(ms / dayMs) * dayMs;
 
 export type UsageRow = {
   requests: number;
@@ -95,43 +67,43 @@ export async function usage(
   return rows.filter(({ requests }) => requests > 0);
 }
 
-/** A place in the list of requests, newest first. */
-export type Cursor = { createdAt: number; id: string };
+/** Rows that one page of a search for a text looks at: SQLite answers nothing else meanwhile. */
+export const maxSearched = 200_000;
 
 /** Requests behind the cursor, newest first. */
-export function requestsPage(
+export async function requestsPage(
   database: LedgerDatabase,
   filter: Filter,
   { after, limit }: { after?: Cursor | undefined; limit: number },
-): Promise<RequestRow[]> {
+): Promise<Page<RequestRow>> {
+  const rest = filter.text === undefined ? undefined : await endOfSearch(database, filter, after);
   let query = filtered(database.selectFrom('millrace_requests').selectAll(), filter);
-  if (after) {
-    query = query.where((eb) =>
-      eb.or([
-        eb('created_at', '<', after.createdAt),
-        eb.and([eb('created_at', '=', after.createdAt), eb('id', '<', after.id)]),
-      ]),
-    );
-  }
-  return query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit).execute();
+  if (after) query = query.where(behind('created_at', after));
+  if (rest) query = query.where(sql<SqlBool>`(created_at, id) >= (${rest.time}, ${rest.id})`);
+  const rows = await newestFirst(query).limit(limit).execute();
+  return { rows, rest };
 }
 
-/** All of them, a page at a time. */
-export async function* allRequests(
+/** The last row that a search looks at; undefined if it reaches the end of the list. */
+async function endOfSearch(
   database: LedgerDatabase,
-  filter: Filter,
-): AsyncGenerator<RequestRow> {
-  let after: Cursor | undefined;
-  for (;;) {
-    const page = await requestsPage(database, filter, { after, limit: pageRows });
-    yield* page;
-    const last = page.at(-1);
-    if (!last || page.length < pageRows) return;
-    after = { createdAt: last.created_at, id: last.id };
-  }
+  { from, to }: Filter,
+  after: Cursor | undefined,
+): Promise<Cursor | undefined> {
+  // From the index by time alone.
+  let query = database.selectFrom('millrace_requests').select(['created_at', 'id']);
+  if (from !== undefined) query = query.where('created_at', '>=', from);
+  if (to !== undefined) query = query.where('created_at', '<', to);
+  if (after) query = query.where(behind('created_at', after));
+  const last = await newestFirst(query)
+    .limit(1)
+    .offset(maxSearched - 1)
+    .executeTakeFirst();
+  return last && { time: last.created_at, id: last.id };
 }
 
-const pageRows = 1000;
+const newestFirst = <O>(query: Requests<O>): Requests<O> =>
+  query.orderBy('created_at', 'desc').orderBy('id', 'desc');
 
 export async function attemptsOf(
   database: LedgerDatabase,

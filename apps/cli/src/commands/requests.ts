@@ -13,6 +13,7 @@ export type Filters = {
   model?: string;
   provider?: string;
   status?: string;
+  error?: string;
 };
 
 type Tokens = { input_tokens: number; output_tokens: number; estimated: boolean };
@@ -50,6 +51,7 @@ export const filterQuery = ({
   model,
   provider,
   status,
+  error,
 }: Filters): Query => ({
   from,
   to,
@@ -59,9 +61,11 @@ export const filterQuery = ({
   model,
   provider,
   status,
+  error,
 });
 
 export type RequestsOptions = Filters & {
+  search?: string;
   limit?: number;
   cursor?: string;
   json?: true;
@@ -72,9 +76,9 @@ export type RequestsOptions = Filters & {
 export async function requests(
   ingress: Ingress,
   { out, err, pour }: Io,
-  { limit = shown, cursor, json, csv, ...filters }: RequestsOptions,
+  { limit = shown, cursor, search, json, csv, ...filters }: RequestsOptions,
 ): Promise<void> {
-  const query = filterQuery(filters);
+  const query = { ...filterQuery(filters), q: search };
   if (csv) return ingress.download('/admin/requests', { ...query, format: 'csv' }, pour);
   const page = await ingress.getJson<{ data: RequestRow[]; next: string | null }>(
     '/admin/requests',
