@@ -1,0 +1,154 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { chat } from '../kit/api.ts';
+import {
+  browserPath,
+  desktop,
+  openPage,
+  phone,
+  startBrowser,
+  takePicture,
+} from '../kit/browser.ts';
+import type { WatchedPage } from '../kit/browser.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call, jsonOf, open } from '../kit/http.ts';
+import type { Exchange } from '../kit/http.ts';
+import { root } from '../kit/roles.ts';
+
+/*
+ * A tour of the console in a real Chromium, with live data: each page on a desktop in light and on a phone in dark. With
+ * MILLRACE_SCREENS=FOLDER it also takes the pictures of docs/img, on all four screens.
+ */
+
+const takesPictures = process.env['MILLRACE_SCREENS'] !== undefined;
+const screens = [
+  { name: 'desktop-light', ...desktop, theme: 'light' as const },
+  { name: 'phone-dark', ...phone, theme: 'dark' as const },
+  ...(takesPictures
+    ? [
+        { name: 'desktop-dark', ...desktop, theme: 'dark' as const },
+        { name: 'phone-light', ...phone, theme: 'light' as const },
+      ]
+    : []),
+];
+
+const pages = [
+  ['home', '/admin'],
+  ['requests', '/admin/console/requests'],
+  ['live', '/admin/console/requests?view=live'],
+  ['queue', '/admin/console/queue'],
+  ['fleet', '/admin/console/fleet'],
+  ['upstreams', '/admin/console/upstreams'],
+  ['usage', '/admin/console/usage'],
+  ['keys', '/admin/console/keys'],
+  ['audit', '/admin/console/audit'],
+  ['debug', '/admin/console/debug'],
+  ['webhooks', '/admin/console/webhooks'],
+  ['config', '/admin/console/config'],
+  ['playground', '/admin/console/playground'],
+  ['setup', '/admin/console/setup'],
+] as const;
+
+/** What a client could put into a name, to be run where the name is shown. */
+const script = '<img src=x onerror=alert(1)>';
+
+let fleet: Fleet;
+let browser: Browser;
+const streams: Exchange[] = [];
+
+const ask = (model: string, more = {}) =>
+  call(`${fleet.url}/v1/chat/completions`, { body: chat(model, more) });
+
+describe.skipIf(browserPath === undefined)('the console in a browser', () => {
+  beforeAll(async () => {
+    // As every start does.
+    spawnSync(process.execPath, [join(root, 'scripts/setup.mjs'), '--console'], {
+      stdio: 'inherit',
+    });
+    fleet = await startFleet({
+      admin: true,
+      workers: 2,
+      models: {
+        'gpt-4o': {
+          targets: [target('primary', 'healthy:tokens=40'), target('backup', 'healthy')],
+        },
+        cut: {
+          targets: [
+            target('primary', 'cut:after=12,tokens=40,pace=4'),
+            target('backup', 'healthy:tokens=40'),
+          ],
+        },
+        failing: 'status:code=400',
+        slow: {
+          targets: [target('primary', 'healthy:tokens=5000,pace=400'), target('backup', 'healthy')],
+        },
+        [script]: 'healthy:tokens=5',
+      },
+      config: { debugLog: { dir: 'debug' } },
+    });
+    browser = await startBrowser();
+    const ended = await Promise.all([
+      ask('gpt-4o'),
+      ask('gpt-4o', { user: script }),
+      ask('cut'),
+      ask('cut', { stream: true }),
+      ask('failing'),
+      ask(script),
+    ]);
+    for (let i = 0; i < 3; i += 1) {
+      const stream = open(`${fleet.url}/v1/chat/completions`, {
+        body: chat('slow', { stream: true }),
+      });
+      await stream.head;
+      streams.push(stream);
+    }
+    await vi.waitUntil(
+      async () => {
+        const { data } = jsonOf(await call(`${fleet.url}/admin/requests`)) as { data: unknown[] };
+        return data.length === ended.length;
+      },
+      { timeout: 30_000 },
+    );
+  });
+  afterAll(async () => {
+    for (const stream of streams) stream.leave();
+    await browser?.close();
+    await fleet?.close();
+  });
+
+  describe.each(screens)('on a $name', (screen) => {
+    let watched: WatchedPage;
+    beforeAll(async () => {
+      watched = await openPage(browser, screen, fleet.url);
+    });
+    afterAll(() => watched.close());
+
+    test.each(pages)('the page %s is whole, quiet, steady and accessible', async (name, path) => {
+      const { page } = watched;
+      await visit(watched, path);
+      await takePicture(page, `${name}-${screen.name}`);
+      expect(await watched.findings()).toEqual([]);
+      expect(await watched.layoutShift()).toBeLessThan(0.1);
+      // A phone scrolls in one direction.
+      const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+      expect(overflow).toBeLessThanOrEqual(0);
+      expect(watched.misdeeds()).toEqual([]);
+    });
+  });
+});
+
+const target = (provider: string, model: string) => ({
+  provider,
+  model,
+  price: { input: 2.5, cachedInput: 1.25, output: 10 },
+});
+
+/** Opens a page, and waits until it has loaded what it shows. */
+async function visit({ page }: WatchedPage, path: string): Promise<void> {
+  await page.goto(fleet.url + path);
+  await page.locator('main h1').waitFor();
+  await expect.poll(() => page.locator('main .loading').count()).toBe(0);
+}
