@@ -24,10 +24,14 @@ const everyMs = 5000;
 export function AttentionBanner() {
   const { data, failure } = usePoll<{ data: AttentionItem[] }>('attention', everyMs);
   useEffect(() => {
-    if (!data) return;
+    // A fleet whose state cannot be read has a message of its own on each page.
+    if (!data) {
+      if (failure) attention.value ??= [];
+      return;
+    }
     attention.value = data.data;
     attentionCount.value = data.data.filter(({ severity }) => severity !== 'info').length;
-  }, [data]);
+  }, [data, failure]);
   const critical = data?.data.filter(({ severity }) => severity === 'critical') ?? [];
   return (
     <div class="banners" role="status">

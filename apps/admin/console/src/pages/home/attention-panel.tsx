@@ -1,4 +1,4 @@
-import { attention } from '../../shell/attention.tsx';
+import type { AttentionItem } from '../../shell/attention.tsx';
 import { Badge, Empty, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { ago } from '../../ui/format.ts';
@@ -10,14 +10,12 @@ const tones: Record<'critical' | 'warning' | 'info', Tone> = {
 };
 
 /** What an operator should look at, worst first. */
-export function AttentionPanel() {
-  const items = attention.value;
+export function AttentionPanel({ items }: { items: readonly AttentionItem[] }) {
   return (
     <Panel title="Needs attention">
-      {items === undefined && <Empty>Not known yet.</Empty>}
-      {items?.length === 0 && <Empty>Nothing needs attention.</Empty>}
+      {items.length === 0 && <Empty>Nothing needs attention.</Empty>}
       <ul class="attention">
-        {items?.map((item) => (
+        {items.map((item) => (
           <li key={item.code + item.title}>
             <Badge tone={tones[item.severity]}>{item.severity}</Badge>
             <div>

@@ -1,15 +1,11 @@
 import { useRef } from 'preact/hooks';
-import { usePoll } from '../../api/use-poll.ts';
+import type { Polled } from '../../api/use-poll.ts';
 import type { Live } from '../../api/types.ts';
 import { count } from '../../ui/format.ts';
 import { Answer, Figure, Figures, Panel } from '../../ui/panel.tsx';
 
-/** Milliseconds between two looks at the running streams. */
-const everyMs = 1000;
-
 /** The streams that run at this moment. */
-export function LivePanel() {
-  const live = usePoll<Live>('live', everyMs);
+export function LivePanel({ live }: { live: Polled<Live> }) {
   const rate = useTokenRate(live.data);
   return (
     <Panel title="Now" note={<a href="/admin/console/requests?view=live">all running requests</a>}>

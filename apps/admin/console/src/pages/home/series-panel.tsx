@@ -1,9 +1,7 @@
 import { useMemo } from 'preact/hooks';
-import { usePoll } from '../../api/use-poll.ts';
 import { Chart } from '../../ui/chart.tsx';
 import { count, duration, usd } from '../../ui/format.ts';
-import { Answer, Panel } from '../../ui/panel.tsx';
-import type { Period } from '../../ui/periods.ts';
+import { Panel } from '../../ui/panel.tsx';
 
 type Bucket = {
   at: string;
@@ -16,22 +14,11 @@ type Bucket = {
   cost: number | null;
 };
 
-type Series = { step_ms: number; from_at: string; to_at: string; data: Bucket[] };
-
-/** Milliseconds between two looks at the ledger. */
-const everyMs = 15_000;
+/** `GET /admin/series`. */
+export type Series = { step_ms: number; from_at: string; to_at: string; data: Bucket[] };
 
 /** The period over time: requests with those that failed or were rescued, first token, tokens, cost. */
-export function SeriesPanel({ period }: { period: Period }) {
-  const series = usePoll<Series>(`series?from={ago:${period.seconds}}`, everyMs);
-  return (
-    <Answer of={series} what="the charts">
-      {(data) => <Charts series={data} />}
-    </Answer>
-  );
-}
-
-function Charts({ series }: { series: Series }) {
+export function SeriesPanel({ series }: { series: Series }) {
   const of = useMemo(() => {
     const { data } = series;
     const seconds = series.step_ms / 1000;
