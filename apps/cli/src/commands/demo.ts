@@ -38,6 +38,7 @@ export async function demo(io: Io, options: DemoOptions): Promise<void> {
   try {
     const ingress = connect({ urls: [fleet.url], admin: undefined, apiKey: undefined }, io.signal);
     await fleetView(ingress);
+    say(`Watch it in a browser: ${fleet.url}/admin`);
     const whole = await providerBreaks(ingress, io);
     const stories = [
       await processDies(ingress, io, { role: 'worker', streams, whole }),
@@ -48,8 +49,9 @@ export async function demo(io: Io, options: DemoOptions): Promise<void> {
     if (broken > 0) throw new CommandFailed(`${plural(broken, 'answer')} of them not whole`);
     say('A stream that has started reaches its end.');
     if (!stay) return;
-    say(`The fleet serves at ${fleet.url} until Ctrl-C. In another terminal:`);
-    say(`  npm run -s millrace -- requests --url ${fleet.url}`);
+    say(
+      `The fleet serves until Ctrl-C: what was rescued is at ${fleet.url}/admin/console/requests.`,
+    );
     await new Promise(() => {});
   } finally {
     await fleet.stop();
