@@ -10,6 +10,11 @@ export type Column<Row> = {
   isNumber?: boolean;
   /** Left out on narrow screens. */
   isMinor?: boolean;
+  /**
+   * As CSS has it. If a column has one, columns keep their widths whatever their cells hold: a list that changes every
+   * second is not laid out anew.
+   */
+  width?: string;
 };
 
 export type TableProps<Row> = {
@@ -30,13 +35,14 @@ const rowPx = 36;
 /** Rows from which a table renders only those on screen: 500 rows that change every second cost a frame otherwise. */
 const windowedFrom = 80;
 /** Rows that are rendered above and below the screen. */
-const marginRows = 12;
+const marginRows = 8;
 
 /** A list of rows. With `hrefOf`, j and k move a selection and Enter opens it. */
 export function Table<Row>(props: TableProps<Row>) {
   const { rows, columns, keyOf, hrefOf } = props;
   const body = useRef<HTMLTableSectionElement>(null);
   const isWindowed = rows.length >= windowedFrom;
+  const hasWidths = columns.some(({ width }) => width !== undefined);
   const [first, last] = useVisibleRows(body, rows.length, isWindowed);
   const selected = useListKeys({
     keys: hrefOf ? rows.map(keyOf) : [],
@@ -50,7 +56,22 @@ export function Table<Row>(props: TableProps<Row>) {
   if (rows.length === 0 && props.empty !== undefined) return <>{props.empty}</>;
   return (
     <div class="table-frame">
-      <table aria-label={props.label} aria-rowcount={rows.length + 1}>
+      <table
+        aria-label={props.label}
+        aria-rowcount={rows.length + 1}
+        class={hasWidths ? 'fixed' : undefined}
+      >
+        {hasWidths && (
+          <colgroup>
+            {columns.map((column) => (
+              <col
+                key={column.title}
+                class={classOf(column)}
+                style={column.width === undefined ? undefined : { width: column.width }}
+              />
+            ))}
+          </colgroup>
+        )}
         <thead>
           <tr>
             {columns.map((column) => (

@@ -1,3 +1,199 @@
-import { PageHead } from '../../ui/panel.tsx';
+import { useSignal } from '@preact/signals';
+import { useRoute } from 'preact-iso';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { usePoll } from '../../api/use-poll.ts';
+import { CopyButton } from '../../ui/actions.tsx';
+import { shortId } from '../../ui/format.ts';
+import { Badge, Empty, Failure, Loading, PageHead, Panel } from '../../ui/panel.tsx';
+import { useQueryState } from '../../ui/query-state.ts';
+import { deliveriesOf, spread } from './deliveries.ts';
+import { trackOf } from './log-items.ts';
+import { Replay } from './replay.tsx';
+import { RequestActions } from './request-actions.tsx';
+import { StatusBadge } from './request-columns.tsx';
+import { Attempts, Events, Facts, Readers, RequestFigures, Seams } from './request-parts.tsx';
+import type { RequestDetailView } from './request-parts.tsx';
+import './requests.css';
+import { stripOf } from './strip.ts';
+import type { Strip } from './strip.ts';
+import { StripLegend, StripView } from './strip.tsx';
+import { useLog } from './use-log.ts';
+import type { Log } from './use-log.ts';
 
-export const RequestDetail = () => <PageHead title="Request" />;
+/** Milliseconds between two looks at a request that has not ended. */
+const everyMs = 1000;
+/** Milliseconds around a seam that is looked at closer; at least its own length. */
+const closerMs = 250;
+
+const isOpenStatus = (status: string | undefined): boolean =>
+  status === 'queued' || status === 'running';
+
+/** One request: what happened to it, its answer as it came, and what can be done with it. */
+export function RequestDetail() {
+  const { id = '' } = useRoute().params;
+  // A page of another request is another page.
+  return <OneRequest id={id} key={id} />;
+}
+
+function OneRequest({ id }: { id: string }) {
+  const [isPolling, setPolling] = useState(true);
+  const answer = usePoll<RequestDetailView>(
+    `requests/${encodeURIComponent(id)}`,
+    isPolling ? everyMs : undefined,
+  );
+  const { data, failure, refresh } = answer;
+  const isGone = failure?.status === 404;
+  useEffect(() => {
+    if (isGone || (data && !isOpenStatus(data.status))) setPolling(false);
+  }, [data, isGone]);
+
+  if (isGone && !data) return <NoRequest id={id} why={failure.message} />;
+  if (!data) {
+    return (
+      <>
+        <PageHead title={`Request ${shortId(id)}`} />
+        {failure ? <Failure failure={failure} retry={refresh} /> : <Loading what="the request" />}
+      </>
+    );
+  }
+  return (
+    <>
+      <PageHead
+        title={`Request ${shortId(id)}`}
+        lead={
+          <span class="request-lead">
+            <StatusBadge status={data.status} />
+            {data.rescues > 0 && <Badge tone="seam">rescued</Badge>}
+            <code>{data.id}</code>
+            <CopyButton text={data.id} />
+          </span>
+        }
+      >
+        <RequestActions request={data} refresh={refresh} />
+      </PageHead>
+      {failure && <Failure failure={failure} retry={refresh} />}
+      {data.error && (
+        <div class="failure">
+          <p>{data.error.message}</p>
+          <p class="note">
+            <code>{data.error.code}</code>
+          </p>
+        </div>
+      )}
+      <RequestBody request={data} />
+    </>
+  );
+}
+
+function RequestBody({ request }: { request: RequestDetailView }) {
+  const { id, status } = request;
+  const isOpen = isOpenStatus(status);
+  const log = useLog(id, isOpen, status !== 'queued');
+  const now = useMemo(() => Date.now(), [request, log]);
+  const track = useMemo(() => {
+    const found = trackOf(log.items);
+    return spread(found, deliveriesOf(request, found, now));
+  }, [log.items, request, now]);
+  const hasText = track.frames.length > 0;
+  const strip = useMemo(
+    () => stripOf(request, hasText ? track : undefined, now),
+    [request, track, hasText, now],
+  );
+  const playhead = useSignal<number | undefined>(undefined);
+  const [closer, setCloser] = useQueryState('seam');
+  const range = rangeOf(strip, Number(closer));
+
+  return (
+    <>
+      <Panel
+        class={strip.seams.length > 0 ? 'saved' : ''}
+        title="What happened"
+        actions={<StripLegend />}
+      >
+        <StripView
+          strip={strip}
+          track={hasText ? track : undefined}
+          playhead={playhead}
+          range={range}
+          seek={(at) => (playhead.value = at)}
+        />
+        <Seams
+          seams={strip.seams}
+          closer={range ? Number(closer) : undefined}
+          look={(seam) => setCloser(seam === undefined ? '' : String(seam))}
+          startedAt={strip.from}
+        />
+      </Panel>
+      <Panel>
+        <RequestFigures request={request} isOpen={isOpen} />
+      </Panel>
+      <div class="request-columns">
+        <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
+          <LogState log={log} isQueued={status === 'queued'} />
+          {(log.state === 'ready' || hasText) && (
+            <Replay
+              track={track}
+              seams={strip.seams}
+              from={strip.from}
+              to={strip.to}
+              isOpen={isOpen}
+              playhead={playhead}
+            />
+          )}
+        </Panel>
+        <Facts request={request} />
+      </div>
+      <Attempts attempts={request.attempts} />
+      <div class="columns">
+        {isOpen && <Readers id={id} />}
+        <Events events={request.events ?? []} startedAt={strip.from} />
+      </div>
+    </>
+  );
+}
+
+function rangeOf(strip: Strip, number: number): { from: number; to: number } | undefined {
+  const seam = strip.seams.find((one) => one.number === number);
+  if (!seam) return undefined;
+  const around = Math.max(closerMs, seam.gapMs);
+  return {
+    from: Math.max(strip.from, seam.from - around),
+    to: Math.min(strip.to, seam.to + around),
+  };
+}
+
+/** Why the answer cannot be shown, or not all of it. */
+function LogState({ log, isQueued }: { log: Log; isQueued: boolean }) {
+  if (isQueued) return <Empty>It waits in the queue: there is no answer yet.</Empty>;
+  if (log.state === 'loading') return <Loading what="the answer" />;
+  if (log.state === 'failed' && log.failure) return <Failure failure={log.failure} />;
+  if (log.state === 'expired') {
+    return (
+      <Empty>
+        <p>The log of this stream is not kept any more.</p>
+        <p>Its times, attempts and figures remain in the ledger.</p>
+      </Empty>
+    );
+  }
+  if (log.isTruncated) {
+    return <p class="note">The answer is longer than this page shows: it has the first part.</p>;
+  }
+  return null;
+}
+
+function NoRequest({ id, why }: { id: string; why: string }) {
+  return (
+    <>
+      <PageHead title="No such request" lead={<code>{id}</code>} />
+      <Panel>
+        <Empty>
+          <p>{why}</p>
+          <p>
+            It may have been there once: its record is deleted when the ledger’s retention has
+            passed. <a href="/admin/console/requests">All requests</a>
+          </p>
+        </Empty>
+      </Panel>
+    </>
+  );
+}

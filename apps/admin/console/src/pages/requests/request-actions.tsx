@@ -1,0 +1,130 @@
+import { useState } from 'preact/hooks';
+import { call } from '../../api/client.ts';
+import type { RequestView } from '../../api/types.ts';
+import { toFailure, usePoll } from '../../api/use-poll.ts';
+import { ActionButton, CodeBlock, Dialog } from '../../ui/actions.tsx';
+import { curlOf } from './curl.ts';
+import type { SentCall } from './curl.ts';
+
+type Config = {
+  config: {
+    models?: Record<string, { targets?: { provider: string; model: string }[] }>;
+    debugLog?: unknown;
+  };
+};
+
+/** What an operator can do with one request. `isOpen`: it waits or runs. */
+export function RequestActions({ request, refresh }: { request: RequestView; refresh(): void }) {
+  const { id, status, model } = request;
+  const config = usePoll<Config>('config').data?.config;
+  const path = `requests/${encodeURIComponent(id)}`;
+  const keepsDebugLog = config?.debugLog !== undefined && config.debugLog !== null;
+  const isOpen = status === 'running' || status === 'queued';
+  const cancel = async () => {
+    await call(`${path}/cancel`, { method: 'POST' });
+    refresh();
+    return 'The request is cancelled.';
+  };
+  return (
+    <>
+      {status === 'running' && (
+        <MoveButton
+          path={path}
+          targets={config?.models?.[model]?.targets ?? []}
+          refresh={refresh}
+        />
+      )}
+      {isOpen && (
+        <ActionButton
+          tone="danger"
+          act={cancel}
+          confirm="The answer ends here for each of its readers, and the call at the provider is closed."
+        >
+          Cancel
+        </ActionButton>
+      )}
+      <CurlButton request={request} keepsDebugLog={keepsDebugLog} />
+      {keepsDebugLog && !isOpen && <DebugLink id={id} />}
+    </>
+  );
+}
+
+function MoveButton(props: {
+  path: string;
+  targets: readonly { provider: string; model: string }[];
+  refresh(): void;
+}) {
+  const { path, targets, refresh } = props;
+  const [target, setTarget] = useState('');
+  const move = async () => {
+    await call(`${path}/move`, { method: 'POST', body: target === '' ? {} : { target } });
+    refresh();
+    return 'The answer goes on at another target.';
+  };
+  const names = targets.map(({ provider, model }) => `${provider}/${model}`);
+  return (
+    <span class="move">
+      <select
+        aria-label="Target to move to"
+        value={target}
+        onChange={(event) => setTarget(event.currentTarget.value)}
+      >
+        <option value="">next target</option>
+        {names.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+      <ActionButton
+        act={move}
+        confirm={`The present attempt is ended, and the answer continues at ${target === '' ? 'the next target' : target}. Its readers see a short pause.`}
+      >
+        Move
+      </ActionButton>
+    </span>
+  );
+}
+
+function CurlButton({ request, keepsDebugLog }: { request: RequestView; keepsDebugLog: boolean }) {
+  const [calls, setCalls] = useState<readonly SentCall[] | undefined>(undefined);
+  const open = async () => {
+    if (!keepsDebugLog) return setCalls([]);
+    try {
+      const path = `requests/${encodeURIComponent(request.id)}/debug`;
+      setCalls((await call<{ data: SentCall[] }>(path)).data);
+    } catch (error) {
+      // Not all requests have a record; the command does without.
+      toFailure(error);
+      setCalls([]);
+    }
+  };
+  const command = calls && curlOf(request, location.origin, calls);
+  return (
+    <>
+      <button type="button" onClick={() => void open()}>
+        Copy as curl
+      </button>
+      {command && (
+        <Dialog title="As a command" onClose={() => setCalls(undefined)}>
+          <CodeBlock text={command.text} />
+          {command.notes.map((note) => (
+            <p class="note" key={note}>
+              {note}
+            </p>
+          ))}
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function DebugLink({ id }: { id: string }) {
+  const records = usePoll<{ data: unknown[] }>(`requests/${encodeURIComponent(id)}/debug`).data;
+  if (!records || records.data.length === 0) return null;
+  return (
+    <a class="button" href={`/admin/console/debug?request=${encodeURIComponent(id)}`}>
+      Debug log ({records.data.length})
+    </a>
+  );
+}

@@ -1,0 +1,213 @@
+import type { Attempt, RequestView } from '../../api/types.ts';
+import { deliveriesOf } from './deliveries.ts';
+import type { Delivery } from './deliveries.ts';
+import type { Track } from './log-items.ts';
+
+/*
+ * The strip: what happened to a request on one time axis, with a lane for what its reader saw and one for each attempt.
+ * Pure. Times are milliseconds since the epoch.
+ */
+
+export type SegmentKind =
+  /** Waits for a worker. */
+  | 'queue'
+  /** Nothing was delivered yet. */
+  | 'wait'
+  /** From the call to its first token. */
+  | 'connect'
+  /** The first attempt's text. */
+  | 'tokens'
+  /** A later attempt's text. */
+  | 'continued'
+  /** The attempt repeats what readers have; they do not see it. */
+  | 'held'
+  /** Nothing came, until the attempt was given up. */
+  | 'silent'
+  /** Text that readers never saw: another attempt won, or it did not continue the answer. */
+  | 'unused'
+  /** Readers wait, in mid-answer. */
+  | 'gap';
+
+export type Segment = {
+  kind: SegmentKind;
+  from: number;
+  to: number;
+  /** The attempt whose text it is. */
+  attempt?: number;
+};
+
+export type Lane = {
+  /** Undefined: what the reader saw. */
+  attempt: Attempt | undefined;
+  segments: readonly Segment[];
+  /** How it ended; undefined while it is under way. */
+  end: LaneEnd | undefined;
+};
+
+export type LaneEnd = { at: number; outcome: string; tone: 'good' | 'bad' | 'quiet' };
+
+export type Seam = {
+  /** From 1. */
+  number: number;
+  /** The last text before it, and the first behind it. */
+  from: number;
+  to: number;
+  gapMs: number;
+  isEstimate: boolean;
+  /** The attempt that was cut, why, and in its provider's words. */
+  cut: Attempt | undefined;
+  /** The attempt that continues the answer. */
+  next: Attempt | undefined;
+  isReset: boolean;
+};
+
+export type Strip = {
+  from: number;
+  to: number;
+  /** Until when it waited in the queue. */
+  queuedUntil: number;
+  reader: Lane;
+  attempts: readonly Lane[];
+  seams: readonly Seam[];
+  isOpen: boolean;
+};
+
+type Input = Pick<
+  RequestView,
+  | 'created_at'
+  | 'ended_at'
+  | 'status'
+  | 'queue_ms'
+  | 'first_token_ms'
+  | 'max_gap_ms'
+  | 'error'
+  | 'attempts'
+>;
+
+/** Milliseconds from which a pause within an attempt is a segment of its own. */
+const visibleMs = 5;
+
+/** `now`: until when an open request is drawn. */
+export function stripOf(request: Input, track: Track | undefined, now: number): Strip {
+  const from = Date.parse(request.created_at);
+  const isOpen = request.ended_at === null;
+  const ended = isOpen ? Math.max(now, from) : Date.parse(request.ended_at ?? '');
+  const [first] = request.attempts;
+  const queuedUntil =
+    request.queue_ms === null
+      ? first
+        ? Date.parse(first.started_at)
+        : ended
+      : from + request.queue_ms;
+  const deliveries = deliveriesOf(request, track, ended);
+  const ends = request.attempts.map(({ ended_at: at }) => (at === null ? 0 : Date.parse(at)));
+  const to = Math.max(from + 1, ended, queuedUntil, ...ends, ...deliveries.map((one) => one.to));
+  return {
+    from,
+    to,
+    queuedUntil,
+    reader: readerLane(request, deliveries, { from, queuedUntil, ended, isOpen }),
+    attempts: request.attempts.map((attempt) => attemptLane(attempt, deliveries, to)),
+    seams: seamsOf(request.attempts, deliveries),
+    isOpen,
+  };
+}
+
+function readerLane(
+  request: Input,
+  deliveries: readonly Delivery[],
+  times: { from: number; queuedUntil: number; ended: number; isOpen: boolean },
+): Lane {
+  const { from, queuedUntil, ended, isOpen } = times;
+  const segments: Segment[] = [];
+  const add = (segment: Segment) => {
+    if (segment.to > segment.from) segments.push(segment);
+  };
+  add({ kind: 'queue', from, to: queuedUntil });
+  let at = Math.max(from, queuedUntil);
+  deliveries.forEach(({ attempt, from: begin, to }, index) => {
+    add({ kind: index === 0 ? 'wait' : 'gap', from: at, to: begin });
+    add({ kind: index === 0 ? 'tokens' : 'continued', from: begin, to, attempt });
+    at = Math.max(at, to);
+  });
+  // The last piece of a completed answer says that it ended; that takes no time of its own.
+  if (request.status !== 'completed') add({ kind: 'wait', from: at, to: ended });
+  return { attempt: undefined, segments, end: isOpen ? undefined : endOfRequest(request, ended) };
+}
+
+function endOfRequest({ status, error }: Input, at: number): LaneEnd {
+  if (status === 'failed') return { at, outcome: error?.code ?? 'failed', tone: 'bad' };
+  return { at, outcome: status, tone: status === 'completed' ? 'good' : 'quiet' };
+}
+
+function attemptLane(attempt: Attempt, deliveries: readonly Delivery[], now: number): Lane {
+  const started = Date.parse(attempt.started_at);
+  const ended = attempt.ended_at === null ? now : Date.parse(attempt.ended_at);
+  const own = deliveries.filter((one) => one.attempt === attempt.attempt);
+  const isFirst = deliveries[0]?.attempt === attempt.attempt;
+  const segments: Segment[] = [];
+  const add = (kind: SegmentKind, from: number, to: number) => {
+    if (to > from) segments.push({ kind, from, to, attempt: attempt.attempt });
+  };
+  const token = attempt.first_token_at === null ? ended : Date.parse(attempt.first_token_at);
+  const [delivery] = own;
+  const last = own.at(-1);
+  if (!delivery || !last) {
+    add('connect', started, token);
+    add('unused', token, ended);
+  } else {
+    const shown = Math.min(Math.max(delivery.from, token), ended);
+    add('connect', started, Math.min(token, shown));
+    if (shown - token >= visibleMs) add('held', token, shown);
+    const stopped = Math.min(last.to, ended);
+    const isCut = attempt.outcome !== 'completed' && ended - stopped >= visibleMs;
+    add(isFirst ? 'tokens' : 'continued', shown, isCut ? stopped : ended);
+    if (isCut) add('silent', stopped, ended);
+  }
+  return { attempt, segments, end: endOfAttempt(attempt, ended) };
+}
+
+function endOfAttempt({ outcome }: Attempt, at: number): LaneEnd | undefined {
+  if (outcome === null) return undefined;
+  const tone = outcome === 'completed' ? 'good' : calmOutcomes.has(outcome) ? 'quiet' : 'bad';
+  return { at, outcome, tone };
+}
+
+/** Nothing failed: another attempt won, or someone ended it on purpose. */
+const calmOutcomes = new Set(['superseded', 'handed_over', 'moved', 'client_gone', 'cancelled']);
+
+function seamsOf(attempts: readonly Attempt[], deliveries: readonly Delivery[]): Seam[] {
+  const byNumber = new Map(attempts.map((one) => [one.attempt, one]));
+  return deliveries.slice(1).map((delivery, index) => {
+    const before = deliveries[index];
+    return {
+      number: index + 1,
+      from: before?.to ?? delivery.from,
+      to: delivery.from,
+      gapMs: delivery.gapMs ?? 0,
+      isEstimate: delivery.isEstimate,
+      cut: before && byNumber.get(before.attempt),
+      next: byNumber.get(delivery.attempt),
+      isReset: delivery.isReset,
+    };
+  });
+}
+
+/** Outcomes in words; a code without words is shown as it is. */
+const words: Readonly<Record<string, string>> = {
+  completed: 'completed',
+  superseded: 'another attempt won',
+  handed_over: 'worker shut down',
+  worker_lost: 'worker lost',
+  moved: 'moved by an operator',
+  upstream_reset: 'connection broken',
+  upstream_unreachable: 'not reachable',
+  upstream_overloaded: 'overloaded',
+  upstream_idle_timeout: 'fell silent',
+  upstream_first_token_timeout: 'no first token in time',
+  upstream_connect_timeout: 'no connection in time',
+  client_gone: 'client left',
+};
+
+export const inWords = (outcome: string): string =>
+  words[outcome] ?? outcome.replace(/^upstream_/, '').replaceAll('_', ' ');

@@ -1,0 +1,78 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { call, queryOf } from '../../api/client.ts';
+import type { ApiFailure } from '../../api/client.ts';
+import { toFailure } from '../../api/use-poll.ts';
+import type { LogItem, LogPage } from './log-items.ts';
+
+/** Most items of a log that the page holds, which is some 100 MB of chunks; a longer answer ends there. */
+const maxItems = 100_000;
+const pageItems = 5000;
+/** Milliseconds between two looks at the log of a running request. */
+const everyMs = 1000;
+
+export type Log = {
+  items: readonly LogItem[];
+  state: 'loading' | 'ready' | 'expired' | 'failed';
+  isTruncated: boolean;
+  failure: ApiFailure | undefined;
+};
+
+const nothing: Log = { items: [], state: 'loading', isTruncated: false, failure: undefined };
+
+/** The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden. */
+export function useLog(id: string, isOpen: boolean, isKnown: boolean): Log {
+  const [log, setLog] = useState<Log>(nothing);
+  const held = useRef<{ id: string; items: LogItem[]; after: string }>({
+    id,
+    items: [],
+    after: '',
+  });
+
+  useEffect(() => {
+    if (!isKnown) return;
+    const over = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (held.current.id !== id) held.current = { id, items: [], after: '' };
+    const own = held.current;
+
+    const read = async () => {
+      try {
+        for (;;) {
+          const path = `requests/${encodeURIComponent(id)}/log${queryOf({ after: own.after, limit: pageItems })}`;
+          const page = await call<LogPage>(path, { signal: over.signal });
+          if (page.expired === true) {
+            setLog({ ...nothing, items: own.items, state: 'expired' });
+            return;
+          }
+          own.items = own.items.concat(page.data).slice(0, maxItems);
+          own.after = page.next ?? page.data.at(-1)?.entry ?? own.after;
+          const isTruncated = own.items.length >= maxItems;
+          if (page.data.length > 0 || page.next === null) {
+            setLog({ items: own.items, state: 'ready', isTruncated, failure: undefined });
+          }
+          if (isTruncated) return;
+          if (page.next === null || page.data.length === 0) break;
+        }
+      } catch (error) {
+        if (over.signal.aborted) return;
+        const failure = toFailure(error);
+        const isGone = failure.status === 410 || failure.status === 404;
+        const state = isGone ? 'expired' : 'failed';
+        setLog({ ...nothing, items: own.items, state, failure });
+        if (isGone) return;
+      }
+      if (isOpen && !over.signal.aborted) timer = setTimeout(() => void look(), everyMs);
+    };
+    const look = async () => {
+      if (!document.hidden) await read();
+      else timer = setTimeout(() => void look(), everyMs);
+    };
+    void look();
+    return () => {
+      over.abort();
+      clearTimeout(timer);
+    };
+  }, [id, isOpen, isKnown]);
+
+  return log;
+}
