@@ -199,6 +199,8 @@ const app = buildApp({
     queue,
     backlog: async () =>
       ledger && { ...(await ledger.backlog()), problem: ledger.consumer.problem ?? null },
+    memory: () => readRedisMemory(redis).catch(() => undefined),
+    shards: config.shards,
   },
   keys: {
     store: apiKeys,

@@ -11,6 +11,7 @@ const RequestList = lazy(
 const RequestDetail = lazy(
   async () => (await import('./pages/requests/request-detail.tsx')).RequestDetail,
 );
+const Fleet = lazy(async () => (await import('./pages/fleet/fleet.tsx')).Fleet);
 const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
 
 export function App() {
@@ -22,6 +23,7 @@ export function App() {
           <Route path="/admin/console" component={Home} />
           <Route path="/admin/console/requests" component={RequestList} />
           <Route path="/admin/console/requests/:id" component={RequestDetail} />
+          <Route path="/admin/console/fleet" component={Fleet} />
           <Route path="/admin/console/playground" component={Playground} />
           <Route default component={NotFound} />
         </Router>

@@ -52,7 +52,7 @@ function obedient(process: FleetProcess, looks: number, outcome: OrderOutcome = 
   return { fleet, sent };
 }
 
-test('the fleet has its processes, the age of its queue, and what the ledger has not stored', async () => {
+test('the fleet has its processes, the age of its queue, what the ledger has not stored, and how full Redis is', async () => {
   // The control plane reads its clock after this.
   const before = Date.now();
   const answer = await ask(
@@ -65,6 +65,8 @@ test('the fleet has its processes, the age of its queue, and what the ledger has
         pausedShards: [1],
       }),
       backlog: async () => ({ waiting: 4, dropped: 1, problem: 'away' }),
+      memory: async () => ({ used: 5, max: 100 }),
+      shards: 2,
     },
     '/admin/fleet',
   );
@@ -73,6 +75,7 @@ test('the fleet has its processes, the age of its queue, and what the ledger has
     queue: { oldest_ms: number };
   }>();
   expect(body).toMatchObject({
+    redis: { shards: 2, used_bytes: 5, max_bytes: 100 },
     processes: [
       {
         name: 'worker-1',
@@ -90,12 +93,24 @@ test('the fleet has its processes, the age of its queue, and what the ledger has
   expect(body.queue.oldest_ms).toBeGreaterThanOrEqual(5000);
 });
 
+test.each([
+  [
+    { used: 5, max: 0 },
+    { used_bytes: 5, max_bytes: null },
+  ],
+  [undefined, { used_bytes: null, max_bytes: null }],
+])('Redis with the memory %j is shown as %j', async (memory, shown) => {
+  const answer = await ask({ memory: async () => memory }, '/admin/fleet');
+  expect(answer.json()).toMatchObject({ redis: { shards: 1, ...shown } });
+});
+
 test('without a ledger and without waiting requests both are null', async () => {
   const answer = await ask({}, '/admin/fleet');
   expect(answer.json()).toEqual({
     processes: [],
     queue: { waiting: 0, active: 0, oldest_ms: null, paused_shards: [] },
     ledger: null,
+    redis: { shards: 1, used_bytes: null, max_bytes: null },
   });
 });
 

@@ -4,6 +4,7 @@ import { withTimeout } from '@millrace/shared/runtime/timeout';
 import { passesByItself } from '@millrace/shared/store/redis-failure';
 import type { Fleet, FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
+import type { RedisMemory } from '@millrace/shared/store/redis-memory';
 import type { QueueState } from '@millrace/shared/store/queue/queue-state';
 import type { FastifyInstance } from 'fastify';
 import { AdminError } from './admin-error.ts';
@@ -17,6 +18,10 @@ export type FleetSource = Fleet & {
   queue(): Promise<QueueState>;
   /** `problem`: why its database takes no entries. Undefined: this fleet keeps no ledger. */
   backlog(): Promise<(LedgerBacklog & { problem: string | null }) | undefined>;
+  /** Undefined: the user of Redis may not ask for it. */
+  memory(): Promise<RedisMemory | undefined>;
+  /** Shards of the queue. */
+  readonly shards: number;
   /**
    * Milliseconds in which a process should have carried an order out; otherwise the answer is a 202.
    * @defaultValue 3000
@@ -40,13 +45,19 @@ export function fleetRoutes(app: FastifyInstance, fleet: FleetSource): void {
   app.get<{ Querystring: Query }>('/admin/fleet', async ({ query }) => {
     knownOnly(query, []);
     const now = Date.now();
-    const [processes, queue, ledger] = await ask(fleet, () =>
-      Promise.all([fleet.list(), fleet.queue(), fleet.backlog()]),
+    const [processes, queue, ledger, memory] = await ask(fleet, () =>
+      Promise.all([fleet.list(), fleet.queue(), fleet.backlog(), fleet.memory()]),
     );
     return {
       processes: processes.map((one) => processView(one, now)),
       queue: queueView(queue, now),
       ledger: ledger ?? null,
+      redis: {
+        shards: fleet.shards,
+        used_bytes: memory?.used ?? null,
+        // Redis says 0 for no limit.
+        max_bytes: memory && memory.max > 0 ? memory.max : null,
+      },
     };
   });
 

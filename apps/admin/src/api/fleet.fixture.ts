@@ -8,5 +8,7 @@ export const noFleet = (changes: Partial<FleetSource> = {}): FleetSource => ({
   send: async () => 'gone',
   queue: async () => ({ waiting: 0, active: 0, oldestAt: undefined, pausedShards: [] }),
   backlog: async () => undefined,
+  memory: async () => undefined,
+  shards: 1,
   ...changes,
 });
