@@ -22,7 +22,7 @@ export function FleetFigures(props: {
         <Figure label="Streams" value={count(sum(rows, 'streams'))} note="with a reader" />
         <Figure label="Runs" value={count(sum(rows, 'runs'))} note="at the workers" />
         <Figure
-          label="Versions"
+          label={versions.size > 1 ? 'Versions' : 'Version'}
           tone={versions.size > 1 ? 'warn' : 'quiet'}
           value={versions.size > 1 ? versions.size : ([...versions][0] ?? unknown)}
           note={versions.size > 1 ? [...versions].join(', ') : 'of all processes'}

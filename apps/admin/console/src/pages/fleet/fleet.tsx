@@ -53,7 +53,7 @@ function Processes({ rows, refresh }: { rows: readonly Row[]; refresh(): void })
           { title: 'Process', cell: ({ name }) => <code>{name}</code> },
           { title: 'Role', isMinor: true, cell: ({ role }) => roles[role] ?? role },
           { title: 'Stage', cell: (row) => <Stage process={row} /> },
-          { title: 'Load', cell: (row) => loadOf(row) },
+          { title: 'Load', isMinor: true, cell: (row) => loadOf(row) },
           {
             title: 'Uptime',
             isNumber: true,
