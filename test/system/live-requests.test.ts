@@ -72,3 +72,85 @@ describe('the list of requests under way', () => {
     await expect.poll(() => liveEntry(id)).toBeUndefined();
   });
 });
+
+type LogItem = { entry: string; at: string | null; type: string; data: unknown };
+type LogPage = { data: LogItem[]; next: string | null; expired: boolean };
+
+const logOf = async (id: string, query = ''): Promise<LogPage> => {
+  const { status, body } = await admin(`requests/${id}/log${query}`);
+  expect(status).toBe(200);
+  return body as unknown as LogPage;
+};
+
+const sent = (items: LogItem[]): number[] =>
+  items.filter(({ type }) => type === 'chunk').map(({ at }) => Date.parse(at ?? ''));
+
+describe('one request', () => {
+  test('is shown while it runs, and after its end', async () => {
+    const stream = ask(fleet.url, 'slow');
+    await stream.until(chunks(3));
+    const id = await requestId(stream);
+    const open = (await admin(`requests/${id}`)).body as Record<string, unknown>;
+    expect(open).toMatchObject({ id, status: 'running', ended_at: null, model: 'slow' });
+    expect(open['attempts']).toMatchObject([{ provider: 'primary', outcome: 'running' }]);
+    expect(open['events']).toMatchObject([{ event: 'created' }, { event: 'attempt' }]);
+    fleet.hurry();
+    await stream.ended;
+    const now = await admin(`requests/${id}`);
+    expect(now.body).toMatchObject({ status: 'completed', finish_reason: 'stop' });
+    await expect
+      .poll(async () => (await admin(`requests?model=slow`)).body)
+      .toMatchObject({ data: expect.arrayContaining([expect.objectContaining({ id })]) });
+    expect((await admin(`requests/${id}`)).body).toMatchObject({
+      attempts: [{ outcome: 'completed' }],
+    });
+  });
+
+  test('is answered with a 404 if there is none', async () => {
+    for (const id of ['nonsense', 'req_0_000000000000000000000000000000000']) {
+      const { status, body } = await admin(`requests/${id}`);
+      expect([status, body]).toMatchObject([404, { error: { code: 'request_not_found' } }]);
+    }
+    expect((await admin('requests/req_0_000000000000000000000000000000000/log')).status).toBe(410);
+  });
+
+  test('has a log with the time of each part, while it runs and when it is packed', async () => {
+    const before = Date.now();
+    const stream = ask(fleet.url, 'slow');
+    await stream.until(chunks(20));
+    const id = await requestId(stream);
+    const early = await logOf(id);
+    expect(early.data.slice(0, 2)).toMatchObject([
+      { entry: '1-0', type: 'run' },
+      { entry: '1-1', type: 'attempt', data: { provider: 'primary', attempt: 1 } },
+    ]);
+    const times = sent(early.data);
+    // The provider sends one every 20 ms.
+    const span = (times.at(-1) ?? 0) - (times[0] ?? 0);
+    expect(span).toBeGreaterThan(20 * (times.length - 1) * 0.5);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(before);
+    expect(times.toSorted((a, b) => a - b)).toEqual(times);
+
+    fleet.hurry();
+    const { events } = await stream.ended;
+    const whole = await logOf(id, '?limit=10000');
+    expect(whole.data.at(-1)).toMatchObject({ type: 'done' });
+    expect(sent(whole.data).length).toBeGreaterThanOrEqual(events.length - 3);
+    expect(whole.next).toBeNull();
+    await expect
+      .poll(() => fleet.redis.connect().hexists(`{millrace:0}:req:${id}`, 'packed'), {
+        timeout: 15_000,
+      })
+      .toBe(1);
+    expect(await logOf(id, '?limit=10000')).toEqual(whole);
+    const pages = [];
+    for (let after = ''; ;) {
+      const page = await logOf(id, `?limit=150${after}`);
+      pages.push(...page.data);
+      if (page.next === null) break;
+      after = `&after=${page.next}`;
+    }
+    expect(pages).toEqual(whole.data);
+    expect((await admin(`requests/${id}/log?after=x`)).status).toBe(400);
+  });
+});

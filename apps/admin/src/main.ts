@@ -11,6 +11,7 @@ import { createRedisDebugQueue } from '@millrace/shared/store/debug-log/redis-de
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { createRedisInquiries } from '@millrace/shared/store/inquiries/redis-inquiries';
+import { createTimedLog } from '@millrace/shared/store/stream-log/redis-timed-log';
 import { readWaitingList } from '@millrace/shared/store/queue/waiting-list';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
@@ -23,6 +24,7 @@ import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
 import { consoleRoutes } from './api/console-routes.ts';
+import { requestRoutes } from './api/request-routes.ts';
 import { liveRoutes } from './api/live-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
@@ -40,6 +42,7 @@ import { createRedisAuditQueue } from '@millrace/shared/store/audit/redis-audit-
 import { startAudit } from './audit/audit.ts';
 import { startLedger } from './ledger/ledger.ts';
 import type { Ledger } from './ledger/ledger.ts';
+import { createRequestLogs } from './live/request-log.ts';
 import { createLiveSamples } from './live/sample.ts';
 import { reachableUrl } from './listen.ts';
 import { pause } from './pause.ts';
@@ -179,6 +182,7 @@ const attention = startAttention({
   onError,
 });
 const inquiries = createRedisInquiries({ redis, keys, processes: () => fleet.list() });
+const timedLog = createTimedLog({ redis, keys });
 const sample = createLiveSamples({
   inquiries,
   readWaiting: (limit) => readWaitingList({ redis, keys, shards: config.shards }, limit),
@@ -232,6 +236,16 @@ const app = buildApp({
     });
     attentionRoutes(to, { attention, isReady, onError });
     liveRoutes(to, { sample, isReady, onError });
+    requestRoutes(to, {
+      ledger,
+      describe: (id) => log.describe(id),
+      logs: createRequestLogs(timedLog),
+      timedLog,
+      prices: (...asked) => prices()(...asked),
+      retentionMs: config.retentionMs,
+      isReady,
+      onError,
+    });
     debugRoutes(to, debugLog);
     boardRoutes(to, { queues: openQueues, mode: config.board, audit });
   },

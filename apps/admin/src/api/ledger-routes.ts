@@ -3,22 +3,14 @@ import { maxLedgerBacklog } from '@millrace/shared/domain/ledger';
 import type { Prices } from '@millrace/shared/cost/prices';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
 import type { FastifyInstance } from 'fastify';
-import { attemptsOf, groupings, requestById, requestsPage, usage } from '../ledger/queries.ts';
+import { attemptsOf, groupings, requestsPage, usage } from '../ledger/queries.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { AdminError } from './admin-error.ts';
 import { listNames, readList } from './list.ts';
 import { knownOnly, readWords } from './parameters.ts';
 import type { Query } from './parameters.ts';
 import { readFormat, sendRows } from './rendering.ts';
 import { filterNames, readFilter, readSearch } from './request-filter.ts';
-import {
-  eventsOf,
-  requestColumns,
-  requestLine,
-  requestView,
-  usageColumns,
-  usageView,
-} from './views.ts';
+import { requestColumns, requestLine, requestView, usageColumns, usageView } from './views.ts';
 
 export type LedgerSource = Omit<Ledger, 'stop'> & {
   /** The audit entries that wait for the database. */
@@ -26,7 +18,7 @@ export type LedgerSource = Omit<Ledger, 'stop'> & {
   prices: Prices;
 };
 
-/** `GET /admin/usage`, `/admin/requests`, `/admin/requests/{id}` and `/admin/ledger`. */
+/** `GET /admin/usage`, `/admin/requests` and `/admin/ledger`. */
 export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
   const { database, ready } = ledger;
 
@@ -80,20 +72,6 @@ export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
       columns: requestColumns,
       name: 'requests',
     });
-  });
-
-  app.get<{ Params: { id: string } }>('/admin/requests/:id', async ({ params: { id } }) => {
-    await ready();
-    const row = await requestById(database, id);
-    if (!row) {
-      throw new AdminError(
-        404,
-        'request_not_found',
-        `The ledger has no request ${id}. It has requests that have ended, until their retention ends; GET /v1/jobs/{id} shows one that runs.`,
-      );
-    }
-    const attempts = (await attemptsOf(database, [id])).get(id) ?? [];
-    return { ...requestView(row, attempts), events: eventsOf(row, attempts) };
   });
 }
 

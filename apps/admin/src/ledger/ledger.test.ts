@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { noFleet } from '../api/fleet.fixture.ts';
+import { onlyLedger } from '../api/requests.fixture.ts';
+import { requestRoutes } from '../api/request-routes.ts';
 import { buildApp } from '../app.ts';
 import { memoryAudit } from '../audit/audit.fixture.ts';
 import { createMigrator, migrate, openDatabase } from '../database/open.ts';
@@ -50,6 +52,7 @@ describe.each([
       fleet: noFleet(),
       keys: keyOptions(),
       token,
+      addRoutes: (to) => requestRoutes(to, onlyLedger(ledgerOn(database))),
       onError: noErrors,
     });
     // PostgreSQL compiles its WebAssembly: eight seconds of CPU.

@@ -85,6 +85,8 @@ const job = {
 const entry = {
   /** The lines of an entry. */
   lines: 'e',
+  /** When its run sent them (ms since the epoch), by the worker's clock. Absent in a terminal line from outside. */
+  at: 't',
   /** A seal as JSON, with the id of the last line before it. */
   seal: 's',
   previous: 'prev',

@@ -26,7 +26,7 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
   const { keys, shard, retentionMs, now } = options;
   const touched: string[] = [];
   const bodies: string[] = [];
-  const args: (string | number)[] = [keys.tag(shard), retentionMs, 0];
+  const args: (string | number)[] = [keys.tag(shard), retentionMs, 0, now];
   for (const { id, nonce, prev, last, lines, entries, terminal, job, facts } of items) {
     touched.push(keys.request(id), keys.log(id));
     const header = frameHeader(id, prev, last, lines.length);

@@ -2,7 +2,7 @@
 -- Appends to many logs of one shard, and publishes the same lines to the ingresses that read them: log before show, in one
 -- step. Items that end their logs come after the others.
 -- KEYS request, log of each item, then the body of each item that ends its log
--- ARGV tag, retention (ms), number of items that do not end; then for each item: nonce, last id, header for the
+-- ARGV tag, retention (ms), number of items that do not end, when the lines were sent (ms since the epoch); then for each item: nonce, last id, header for the
 --      inbox, lines, entries before it; and for an item that ends: terminal kind, id, how its job ends (token or
 --      '' for none, set, value, trace), its terminal line and its facts for the ledger (both '' without a ledger).
 --      If an item ends, after them all: most ledger entries, prefix of the queue's keys, now (ms since
@@ -11,7 +11,7 @@
 -- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged (a key has the wrong type; the other items go on).
 --- @include "../../queue/lua/end-job"
 --- @include "add-to-ledger"
-local tag, retention, plain = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local tag, retention, plain, at = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call, try, find = redis.call, redis.pcall, string.find
 local book
 local count = plain + (#KEYS - 2 * plain) / 3
@@ -49,7 +49,7 @@ local function endsJob(a)
   return isDone and hasEnded
 end
 
-local a = 4
+local a = 5
 for i = 1, count do
   local request, log = KEYS[2 * i - 1], KEYS[2 * i]
   local known = try('HMGET', request, '@request.nonce', '@request.end', '@request.readers')
@@ -63,7 +63,7 @@ for i = 1, count do
       status[i] = incompleteLog(before)
     else
       local lines = ARGV[a + 3]
-      local written = try('XADD', log, ARGV[a + 1], '@entry.lines', lines)
+      local written = try('XADD', log, ARGV[a + 1], '@entry.lines', lines, '@entry.at', at)
       if written.err then
         -- The nonce is this run's, so a refused id can only be its own earlier write.
         status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
