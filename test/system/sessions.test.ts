@@ -74,7 +74,12 @@ describe('a login', () => {
       const shown = await to('/admin/session', { headers: { cookie } }, ingress);
       expect(shown.status).toBe(200);
       const view = jsonOf(shown) as { expires_at: string };
-      expect(view).toMatchObject({ user: 'ops', login_required: true, board: 'read-only' });
+      expect(view).toMatchObject({
+        user: 'ops',
+        login_required: true,
+        board: 'read-only',
+        chaos: false,
+      });
       const left = Date.parse(view.expires_at) - Date.now();
       expect(left).toBeGreaterThan(sessionMs - 60_000);
       expect((await to('/admin/fleet', { headers: { cookie } }, ingress)).status).toBe(200);
@@ -257,6 +262,12 @@ describe('without a session', () => {
     expect(await challenge(browser)).toBeUndefined();
     expect(await challenge({ ...browser, authorization: 'Basic eDp5' })).toBeUndefined();
   });
+});
+
+test('a fleet is not to be broken unless its config says so', async () => {
+  const body = { action: 'kill-worker' };
+  expect(codeOf(await to('/admin/chaos', { headers: basic(), body }))).toEqual([403, 'chaos_off']);
+  expect((await to('/admin/chaos', { body })).status).toBe(401);
 });
 
 test('without an admin there is nothing to log in to, and this machine needs no session', async () => {

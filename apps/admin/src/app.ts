@@ -126,6 +126,7 @@ const paths = [
   '/admin/upstreams/{target}/open',
   '/admin/upstreams/{target}/close',
   '/admin/queues',
+  '/admin/chaos',
 ];
 
 /** Clients send the content type of JSON also without a body, which some routes do not need. */

@@ -7,6 +7,7 @@ import { publishControlPlane } from '@millrace/shared/store/control-plane';
 import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { startPresence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
+import { sendKill } from '@millrace/shared/store/fleet/kill';
 import { createRedisDebugQueue } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
@@ -26,6 +27,7 @@ import { configRoutes } from './api/config-routes.ts';
 import { consoleRoutes } from './api/console-routes.ts';
 import { requestRoutes } from './api/request-routes.ts';
 import { liveRoutes } from './api/live-routes.ts';
+import { chaosRoutes } from './chaos/chaos-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
 import { attentionRoutes } from './api/attention-routes.ts';
@@ -247,6 +249,12 @@ const app = buildApp({
       onError,
     });
     debugRoutes(to, debugLog);
+    chaosRoutes(to, {
+      config: () => source.current,
+      processes: () => fleet.list(),
+      kill: (worker, request) => sendKill(redis, keys, worker, request),
+      onError,
+    });
     boardRoutes(to, { queues: openQueues, mode: config.board, audit });
   },
   onError,

@@ -32,6 +32,7 @@ export class Exchange {
   readonly #log: RequestLog;
   readonly #common: Readonly<Record<string, string>>;
   #gone: AbortController | undefined;
+  #isStalled = false;
 
   /** `common` are the headers of every response. */
   constructor(
@@ -62,7 +63,7 @@ export class Exchange {
   }
 
   get isOpen(): boolean {
-    return !this.response.destroyed && this.entry.state === 'open';
+    return !this.response.destroyed && !this.#isStalled && this.entry.state === 'open';
   }
 
   head(
@@ -113,6 +114,17 @@ export class Exchange {
   async #writeOne(bytes: string | Buffer): Promise<void> {
     if (bytes.length === 0 || !this.isOpen || this.response.write(bytes)) return;
     await once(this.response, 'drain', { signal: this.gone }).catch(() => undefined);
+  }
+
+  /** Sends nothing more; the connection stays open until the client closes it. */
+  stall(): void {
+    this.#isStalled = true;
+  }
+
+  /** Breaks the connection at once, whatever waits to be sent. */
+  breakOff(): void {
+    this.#log.end(this.entry, 'cut by simulator');
+    this.response.socket?.destroy();
   }
 
   /** Breaks the connection, after everything that was written has left this process. */

@@ -9,6 +9,7 @@ import type { ProviderError } from './errors.ts';
 import { isProviderError } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { formatAt, formatOf } from './formats.ts';
+import { idOf, OpenAnswers, readOrder } from './chaos.ts';
 import { parseModelName } from './model-name.ts';
 import { playStream, playWhole } from './player.ts';
 import type { OpenRequest } from './request-log.ts';
@@ -16,7 +17,7 @@ import { redactedHeaders } from './request-log.ts';
 import { isReusable, playBursts, replyLater, ReusableAnswers } from './reusable.ts';
 import type { Asked, Call, Script, WireFormat } from './steps.ts';
 import type { ViewParts } from './views.ts';
-import { JSON_TYPE, view } from './views.ts';
+import { JSON_TYPE, sendJson, view } from './views.ts';
 
 export interface ServiceParts extends ViewParts {
   readonly clock: Clock;
@@ -39,6 +40,7 @@ interface Received {
 export class Service {
   readonly #parts: ServiceParts;
   readonly #reusable = new ReusableAnswers();
+  readonly #open = new OpenAnswers();
 
   constructor(parts: ServiceParts) {
     this.#parts = parts;
@@ -70,6 +72,10 @@ export class Service {
   ): void {
     const { method = 'GET', url = '/' } = request;
     const path = url.split('?', 1)[0] ?? url;
+    if (path === '/__chaos' && method === 'POST') {
+      this.#disturb(request, response, rawBody);
+      return;
+    }
     if (path.startsWith('/__') || method !== 'POST') {
       view(`${method} ${path}`, request, response, this.#parts);
       return;
@@ -78,11 +84,31 @@ export class Service {
     const received: Received = { request, response, arrivedAt, path, rawBody, body };
     const known = formatAt(path);
     const format = known ?? formatOf(request.headers);
-    const exchange = this.#open(received, format);
+    const exchange = this.#begin(received, format);
     const refusal = known === undefined ? unknownUrl(received, format) : undefined;
     const refused = refusal ?? this.#refusal(received, format);
     if (refused !== undefined) return refuse(exchange, format, refused);
     this.#answer(received, exchange, format);
+  }
+
+  /** JSON only: a page of another site would have to ask first whether it may send that. */
+  #disturb(request: IncomingMessage, response: ServerResponse, rawBody = ''): void {
+    const { name } = this.#parts;
+    const isJson = /^application\/json\b/.test(request.headers['content-type'] ?? '');
+    const order = isJson ? readOrder(parseJson(rawBody)) : undefined;
+    if (order === undefined) {
+      const message = 'Expected {"action":"cut"|"stall","request"?:"…"} as application/json.';
+      const error = { message, type: 'invalid_request_error', param: null, code: null };
+      sendJson(response, 400, JSON.stringify({ error }), name);
+      return;
+    }
+    const hit = this.#open.disturb(order.how, order.request);
+    const answers = hit.map((entry) => ({
+      number: entry.number,
+      model: entry.model,
+      request: idOf(entry),
+    }));
+    sendJson(response, 200, JSON.stringify({ provider: name, answers }), name);
   }
 
   #refusal({ request, rawBody, body }: Received, format: WireFormat): ProviderError | undefined {
@@ -137,7 +163,7 @@ export class Service {
     });
   }
 
-  #open({ request, response, arrivedAt, ...received }: Received, format: WireFormat): Exchange {
+  #begin({ request, response, arrivedAt, ...received }: Received, format: WireFormat): Exchange {
     const { log, socketNumber } = this.#parts;
     const number = log.nextNumber();
     const entry: OpenRequest = {
@@ -162,6 +188,7 @@ export class Service {
       'x-simulated-provider': this.#parts.name,
     });
     log.add(entry);
+    this.#open.add(exchange);
     return exchange;
   }
 }

@@ -49,7 +49,12 @@ export function view(
   }
 }
 
-function sendJson(response: ServerResponse, status: number, body: string, provider: string): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  provider: string,
+): void {
   response.writeHead(status, {
     'content-type': JSON_TYPE,
     'content-length': String(Buffer.byteLength(body)),

@@ -82,6 +82,8 @@ export function writeSimulatedConfig(file: string): void {
     '# Written by npm start, which was given no config: simulated providers, no real ones.',
     '# Written anew at every start; copy it to change it. The providers simulated and simulated-backup are',
     '# built in; add your own under `providers:`.',
+    '# POST /admin/chaos, and the console, may kill workers and break off answers of the simulated providers.',
+    'chaos: true',
     'models:',
     ...aliases.flatMap(({ name, about, targets, fields = [] }) => [
       `  ${name}: # ${about}`,

@@ -146,6 +146,7 @@ const upstreams = createUpstreams({
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onFault: createFaultLog({ logger, now: Date.now }),
   propagates: telemetry?.propagate ?? false,
+  namesRequests: config.chaos,
   onError,
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
@@ -193,6 +194,11 @@ const channel = await channels.openWorker(name, {
   onQuestion: (question) => answerReport(question),
   onOrder: (order) => receiveOrder(order),
   onInquiry: respondent.receive,
+  onKill(request) {
+    if (!config.chaos || (request !== undefined && !runs.ids().includes(request))) return;
+    // As a crash: no drain, and no last word to Redis.
+    process.kill(process.pid, 'SIGKILL');
+  },
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),

@@ -15,6 +15,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'POST /admin/fleet/:process/drain': 'fleet.drain',
   'POST /admin/fleet/:process/resume': 'fleet.resume',
   'POST /admin/config/reload': 'config.reload',
+  'POST /admin/chaos': 'chaos',
   'POST /admin/upstreams/:target/open': 'upstream.open',
   'POST /admin/upstreams/:target/close': 'upstream.close',
 };

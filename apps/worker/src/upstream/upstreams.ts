@@ -58,6 +58,8 @@ export type UpstreamsOptions = {
   wasLate(): boolean;
   /** Providers get the trace context of their attempt, instead of the client's. */
   propagates?: boolean;
+  /** Providers get the ids of the requests, so that a simulated one can break off the answer of one (`chaos`). */
+  namesRequests?: boolean;
   /** Reports a failed call to the operator. */
   onFault?(call: { request: string; target: Target; fault: Fault }): void;
   onError(error: unknown): void;
@@ -209,8 +211,9 @@ export function createUpstreams(options: UpstreamsOptions) {
     const watch = permit.begin();
     const key = targetKey(target);
     const recorder = recorderOf(activation, { target, apiKey: permit.apiKey }, pool);
+    const upstream = recorder?.upstream ?? pool;
     const attempt = startAttempt({
-      dispatcher: recorder?.upstream ?? pool,
+      dispatcher: options.namesRequests ? naming(upstream, activation.id) : upstream,
       format: providerFormats[config.api],
       call: {
         body,
@@ -341,6 +344,14 @@ export function createUpstreams(options: UpstreamsOptions) {
 type RunUpstreams = Pick<RunDeps, 'policy' | 'routes' | 'openTargets' | 'call' | 'costs'>;
 
 const nothing = (): void => {};
+
+/** Sends the id of the request in a header. */
+const naming = (upstream: Upstream, id: string): Upstream => ({
+  dispatch(options, handler) {
+    const headers = { ...(options.headers as object), 'x-millrace-request': id };
+    upstream.dispatch({ ...options, headers }, handler);
+  },
+});
 
 const prefillOf = ({ api, baseUrl }: ProviderConfig, model: string): Prefill =>
   providerFormats[api].prefillOf({ baseUrl, model });

@@ -52,6 +52,7 @@ describe('a reload', () => {
       drainTimeout: '1m',
       database: { url: 'sqlite:ledger.db' },
       board: 'remove',
+      chaos: true,
       telemetry: { otlp: 'http://127.0.0.1:4318' },
       delivery: { coalesce: 0 },
       limits: { queueTtl: '2h', requestBody: '1MiB', queueJobs: 5 },
@@ -60,6 +61,7 @@ describe('a reload', () => {
     const { config, needsRestart } = reload(started, loaded);
     expect(needsRestart).toEqual([
       'board',
+      'chaos',
       'database',
       'delivery.coalesce',
       'drainTimeout',

@@ -310,6 +310,7 @@ export const fileSchema = section({
     coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),
   }).prefault({}),
   board: choiceField(settings.board),
+  chaos: toggleField('chaos'),
   budgets: section({ onLedgerDown: choiceField(settings['budgets.onLedgerDown']) }).prefault({}),
   telemetry: section({
     otlp: field(readBaseUrl).optional(),

@@ -71,6 +71,11 @@ export const settings = {
     'what /admin/queues may change: nothing (read-only), or jobs and the pause of the queue (remove)',
   ),
 
+  chaos: toggle(
+    false,
+    'let operators kill workers and break off answers of simulated providers (POST /admin/chaos); workers name their requests to all providers then',
+  ),
+
   'budgets.onLedgerDown': choice(
     'open',
     ['open', 'closed'],

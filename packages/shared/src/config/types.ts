@@ -50,6 +50,8 @@ export type Config = {
   readonly delivery: { readonly coalesce: 'auto' | number };
   /** What Bull Board may change: nothing, or remove jobs and pause the queue. */
   readonly board: 'read-only' | 'remove';
+  /** Operators may kill workers and break off answers of simulated providers. */
+  readonly chaos: boolean;
   /** Whether keys with a budget are served while the ledger is away. */
   readonly budgets: { readonly onLedgerDown: 'open' | 'closed' };
   /**

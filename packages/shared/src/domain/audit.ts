@@ -16,6 +16,7 @@ export type AuditAction =
   | 'upstream.close'
   | 'request.cancel'
   | 'queue.change'
+  | 'chaos'
   | 'session.start'
   | 'session.end'
   | (string & {});

@@ -51,7 +51,7 @@ export function sessionRoutes(
   });
 
   scope.get(sessionPath, (request, reply) => {
-    const { admin, board } = config;
+    const { admin, board, chaos } = config;
     const verdict = admin && verifySession(request.headers.cookie, admin, Date.now());
     const expiresAt = verdict?.kind === 'valid' ? verdict.session.expiresAt : undefined;
     return reply.send({
@@ -60,6 +60,7 @@ export function sessionRoutes(
       login_required: admin !== undefined,
       read_only: false,
       board,
+      chaos,
       version,
     });
   });

@@ -185,6 +185,8 @@ export type WorkerEvents = {
   onOrder?(order: Order): void;
   /** The control plane asks this worker (store/inquiries). */
   onInquiry?(message: string): void;
+  /** An operator kills this worker, or the one that runs this request. */
+  onKill?(request: string | undefined): void;
   /** The connection was lost and is back: messages may have been missed. */
   onGap(): void;
 };

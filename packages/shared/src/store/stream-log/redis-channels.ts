@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { DispatchedJob } from '../../domain/dispatch.ts';
-import { parseOrder } from '../../domain/order.ts';
+import { parseKill, parseOrder } from '../../domain/order.ts';
 import type { Keyspace } from '../keys.ts';
 import { parseFrames } from './frame.ts';
 import { inquiryMessage } from '../inquiries/port.ts';
@@ -82,13 +82,16 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
     },
 
     async openWorker(name, events) {
-      const { onFinished, onJob, onJobsWaiting, onQuestion, onOrder, onInquiry, onGap } = events;
+      const { onFinished, onJob, onJobsWaiting, onQuestion, onOrder, onKill, onInquiry, onGap } =
+        events;
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
         const shard = everybodys.indexOf(channel);
         const order = parseOrder(message);
+        const kill = parseKill(message);
         if (order) onOrder?.(order);
+        else if (kill) onKill?.(kill.request);
         else if (message.startsWith(reportQuestion))
           onQuestion?.(message.slice(reportQuestion.length));
         else if (message.startsWith(inquiryMessage)) onInquiry?.(message);
