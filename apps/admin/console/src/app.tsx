@@ -13,6 +13,8 @@ const RequestDetail = lazy(
 );
 const Fleet = lazy(async () => (await import('./pages/fleet/fleet.tsx')).Fleet);
 const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
+const KeyList = lazy(async () => (await import('./pages/keys/key-list.tsx')).KeyList);
+const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx')).KeyDetail);
 
 export function App() {
   return (
@@ -25,6 +27,8 @@ export function App() {
           <Route path="/admin/console/requests/:id" component={RequestDetail} />
           <Route path="/admin/console/fleet" component={Fleet} />
           <Route path="/admin/console/playground" component={Playground} />
+          <Route path="/admin/console/keys" component={KeyList} />
+          <Route path="/admin/console/keys/:id" component={KeyDetail} />
           <Route default component={NotFound} />
         </Router>
       </Shell>

@@ -2,19 +2,24 @@ import { signal } from '@preact/signals';
 
 /* All calls of the control plane's API go through here. */
 
+type ErrorDetails = { requestId?: string | undefined; param?: string | undefined };
+
 /** An error of the API, in its own words. */
 export class ApiFailure extends Error {
   readonly status: number;
   readonly code: string;
   /** The answer's `x-request-id`, for the logs. */
   readonly requestId: string | undefined;
+  /** The field or the parameter that is wrong. */
+  readonly param: string | undefined;
 
-  constructor(status: number, code: string, message: string, requestId?: string) {
+  constructor(status: number, code: string, message: string, more: ErrorDetails = {}) {
     super(message);
     this.name = 'ApiFailure';
     this.status = status;
     this.code = code;
-    this.requestId = requestId;
+    this.requestId = more.requestId;
+    this.param = more.param;
   }
 }
 
@@ -69,13 +74,18 @@ function failureOf(response: Response, text: string): ApiFailure {
     response.status,
     error.code ?? `status_${response.status}`,
     error.message ?? `The control plane answered with status ${response.status}.`,
-    response.headers.get('x-request-id') ?? undefined,
+    {
+      requestId: response.headers.get('x-request-id') ?? undefined,
+      param: error.param ?? undefined,
+    },
   );
 }
 
-function errorIn(text: string): { code?: string; message?: string } {
+type ErrorBody = { code?: string; message?: string; param?: string | null };
+
+function errorIn(text: string): ErrorBody {
   try {
-    return (JSON.parse(text) as { error?: { code?: string; message?: string } }).error ?? {};
+    return (JSON.parse(text) as { error?: ErrorBody }).error ?? {};
   } catch {
     return {};
   }

@@ -51,7 +51,7 @@ function failureOf(response: Response, text: string): ApiFailure {
     response.status,
     error.code ?? `status_${response.status}`,
     error.message ?? `The ingress answered with status ${response.status}.`,
-    response.headers.get('x-request-id') ?? undefined,
+    { requestId: response.headers.get('x-request-id') ?? undefined },
   );
 }
 

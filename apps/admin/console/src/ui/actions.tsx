@@ -73,8 +73,14 @@ export function ActionButton(props: {
   );
 }
 
-/** A modal dialog. Escape and a click beside it close it. */
-export function Dialog(props: { title: string; onClose(): void; children: ComponentChildren }) {
+/** A modal dialog. Escape and a click beside it close it, unless it `isSticky`: it shows what cannot be seen again. */
+export function Dialog(props: {
+  title: string;
+  onClose(): void;
+  isSticky?: boolean;
+  class?: string;
+  children: ComponentChildren;
+}) {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     element.current?.showModal();
@@ -82,9 +88,13 @@ export function Dialog(props: { title: string; onClose(): void; children: Compon
   return (
     <dialog
       ref={element}
+      class={props.class}
       aria-label={props.title}
       onClose={props.onClose}
-      onClick={(event) => event.target === element.current && element.current?.close()}
+      onCancel={(event) => props.isSticky === true && event.preventDefault()}
+      onClick={(event) =>
+        props.isSticky !== true && event.target === element.current && element.current?.close()
+      }
     >
       <div class="dialog-body">
         <h2>{props.title}</h2>
