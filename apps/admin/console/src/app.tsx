@@ -15,6 +15,7 @@ const Fleet = lazy(async () => (await import('./pages/fleet/fleet.tsx')).Fleet);
 const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
 const KeyList = lazy(async () => (await import('./pages/keys/key-list.tsx')).KeyList);
 const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx')).KeyDetail);
+const UsagePage = lazy(async () => (await import('./pages/usage/usage.tsx')).UsagePage);
 
 export function App() {
   return (
@@ -29,6 +30,7 @@ export function App() {
           <Route path="/admin/console/playground" component={Playground} />
           <Route path="/admin/console/keys" component={KeyList} />
           <Route path="/admin/console/keys/:id" component={KeyDetail} />
+          <Route path="/admin/console/usage" component={UsagePage} />
           <Route default component={NotFound} />
         </Router>
       </Shell>

@@ -22,12 +22,18 @@ export type ChartProps = {
   format(value: number): string;
   /** Pixels. @defaultValue 160 */
   height?: number;
+  /** The lines are parts of a whole: bars on top of each other, the first line at the top. */
+  isStacked?: boolean;
 };
 
 /** A chart over time, drawn by uPlot on a canvas. */
-export function Chart({ label, times, lines, format, height = 160 }: ChartProps) {
+export function Chart(props: ChartProps) {
+  const { label, times, lines, format, height = 160, isStacked = false } = props;
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
+  // The values that the legend shows are those of the lines, not the heights of the stack.
+  const latest = useRef(lines);
+  latest.current = lines;
   const shape = lines.map((line) => `${line.label} ${line.color}`).join('\n');
   const showsTheme = theme.value;
 
@@ -61,14 +67,18 @@ export function Chart({ label, times, lines, format, height = 160 }: ChartProps)
           ...lines.map((line) => ({
             label: line.label,
             stroke: color(line.color),
-            width: 1.6,
             points: { show: false },
-            value: (_: uPlot, value: number | null) => (value === null ? '–' : format(value)),
-            ...(line.isFilled === true ? { fill: `${color(line.color)}22` } : {}),
+            value: (_: uPlot, _height: number | null, series: number, index: number | null) => {
+              const value = index === null ? null : latest.current[series - 1]?.values[index];
+              return value === null || value === undefined ? '–' : format(value);
+            },
+            ...(isStacked
+              ? { width: 0, fill: color(line.color), paths: bars }
+              : { width: 1.6, ...(line.isFilled === true && { fill: `${color(line.color)}22` }) }),
           })),
         ],
       },
-      dataOf(times, lines),
+      dataOf(times, lines, isStacked),
       element,
     );
     plot.current = made;
@@ -80,13 +90,16 @@ export function Chart({ label, times, lines, format, height = 160 }: ChartProps)
       plot.current = undefined;
     };
     // The data is set below; new lines or colours need a new plot.
-  }, [shape, height, showsTheme]);
+  }, [shape, height, isStacked, showsTheme]);
 
-  useEffect(() => plot.current?.setData(dataOf(times, lines)), [times, lines]);
+  useEffect(
+    () => plot.current?.setData(dataOf(times, lines, isStacked)),
+    [times, lines, isStacked],
+  );
 
   return (
     <div
-      class="chart"
+      class={isStacked ? 'chart stacked' : 'chart'}
       ref={frame}
       role="img"
       aria-label={`${label}. ${summary(lines, format)}`}
@@ -95,10 +108,23 @@ export function Chart({ label, times, lines, format, height = 160 }: ChartProps)
   );
 }
 
-const dataOf = (times: readonly number[], lines: readonly Line[]): uPlot.AlignedData => [
-  times.map((time) => time / 1000),
-  ...lines.map((line) => [...line.values]),
-];
+const bars = uPlot.paths.bars?.({ size: [0.85, 40] }) ?? (() => null);
+
+function dataOf(
+  times: readonly number[],
+  lines: readonly Line[],
+  isStacked: boolean,
+): uPlot.AlignedData {
+  const values = lines.map((line) => [...line.values]);
+  // The later lines are drawn over the earlier ones, so each bar ends at the sum of its own and those below it.
+  if (isStacked) {
+    for (let line = values.length - 2; line >= 0; line -= 1) {
+      const below = values[line + 1];
+      values[line] = (values[line] ?? []).map((value, at) => (value ?? 0) + (below?.[at] ?? 0));
+    }
+  }
+  return [times.map((time) => time / 1000), ...values];
+}
 
 /** The newest value of each line in words. */
 const summary = (lines: readonly Line[], format: (value: number) => string): string =>

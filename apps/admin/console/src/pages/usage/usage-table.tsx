@@ -1,0 +1,98 @@
+import { queryOf } from '../../api/client.ts';
+import { count, percent, usd } from '../../ui/format.ts';
+import { Empty } from '../../ui/panel.tsx';
+import { Table } from '../../ui/table.tsx';
+import { gapsOf, nameOf, sorted } from './rows.ts';
+import type { Grouping, UsageRow } from './rows.ts';
+
+/** A cost with what it is short of: `≥` where prices are unknown, `≈` where tokens are estimated. */
+export function Cost({ row }: { row: UsageRow }) {
+  const { isPartial, isEstimated } = gapsOf(row);
+  if (row.cost === null) return <span title="The price is unknown">unpriced</span>;
+  const mark = isPartial ? '≥ ' : isEstimated ? '≈ ' : '';
+  const why = [
+    isPartial && `the price of ${row.unpriced} requests is unknown`,
+    isEstimated && `the tokens of ${row.estimated} requests are estimated`,
+  ].filter((text) => text !== false);
+  return (
+    <span title={why.join('; ')}>
+      {mark}
+      {usd(row.cost)}
+    </span>
+  );
+}
+
+/** Groupings that the list of requests can be filtered by. */
+const filters: Partial<Record<Grouping, string>> = {
+  key: 'key',
+  model: 'model',
+  provider: 'provider',
+  status: 'status',
+};
+
+function hrefOf(row: UsageRow, grouping: Grouping): string | undefined {
+  const field = filters[grouping];
+  const value = row[grouping];
+  if (field === undefined || value === null || value === undefined || /[\s",]/.test(value)) {
+    return undefined;
+  }
+  return `/admin/console/requests${queryOf({ q: `${field}:${value}` })}`;
+}
+
+const titles: Partial<Record<Grouping, string>> = {
+  key: 'Key',
+  model: 'Model',
+  provider: 'Provider',
+  status: 'Status',
+  hour: 'Hour',
+  day: 'Day',
+};
+
+export function UsageTable({ rows, grouping }: { rows: readonly UsageRow[]; grouping: Grouping }) {
+  const total = rows.reduce((sum, { cost }) => sum + (cost ?? 0), 0);
+  return (
+    <Table<UsageRow>
+      label={`Usage by ${grouping}`}
+      rows={sorted(rows, grouping)}
+      keyOf={(row) => String(row[grouping])}
+      hrefOf={(row) => hrefOf(row, grouping)}
+      empty={<Empty>Nothing was used.</Empty>}
+      columns={[
+        { title: titles[grouping] ?? grouping, cell: (row) => timeOrName(row, grouping) },
+        { title: 'Cost', isNumber: true, cell: (row) => <Cost row={row} /> },
+        {
+          title: 'Share',
+          isMinor: true,
+          cell: ({ cost }) => <Share of={total === 0 ? 0 : (cost ?? 0) / total} />,
+        },
+        { title: 'Requests', isNumber: true, cell: ({ requests }) => count(requests) },
+        { title: 'Failed', isNumber: true, isMinor: true, cell: ({ failed }) => count(failed) },
+        { title: 'Rescued', isNumber: true, isMinor: true, cell: ({ rescued }) => count(rescued) },
+        { title: 'Input', isNumber: true, cell: ({ input_tokens: tokens }) => count(tokens) },
+        {
+          title: 'Cached',
+          isNumber: true,
+          isMinor: true,
+          cell: ({ cached_tokens: tokens }) => count(tokens),
+        },
+        { title: 'Output', isNumber: true, cell: ({ output_tokens: tokens }) => count(tokens) },
+        { title: 'Unpriced', isNumber: true, isMinor: true, cell: (row) => marked(row.unpriced) },
+        { title: 'Estimated', isNumber: true, isMinor: true, cell: (row) => marked(row.estimated) },
+      ]}
+    />
+  );
+}
+
+function timeOrName(row: UsageRow, grouping: Grouping): string {
+  const name = nameOf(row, grouping);
+  return grouping === 'hour' ? name.slice(0, 16).replace('T', ' ') : name;
+}
+
+const marked = (requests: number) =>
+  requests === 0 ? <span class="note">0</span> : <span class="marked">{count(requests)}</span>;
+
+const Share = ({ of: share }: { of: number }) => (
+  <span class="share" title={percent(share)}>
+    <span style={{ width: `${Math.round(share * 100)}%` }} />
+  </span>
+);
