@@ -16,6 +16,8 @@ const Playground = lazy(async () => (await import('./pages/playground/playground
 const KeyList = lazy(async () => (await import('./pages/keys/key-list.tsx')).KeyList);
 const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx')).KeyDetail);
 const UsagePage = lazy(async () => (await import('./pages/usage/usage.tsx')).UsagePage);
+const AuditPage = lazy(async () => (await import('./pages/audit/audit.tsx')).AuditPage);
+const DebugPage = lazy(async () => (await import('./pages/debug/debug.tsx')).DebugPage);
 
 export function App() {
   return (
@@ -31,6 +33,8 @@ export function App() {
           <Route path="/admin/console/keys" component={KeyList} />
           <Route path="/admin/console/keys/:id" component={KeyDetail} />
           <Route path="/admin/console/usage" component={UsagePage} />
+          <Route path="/admin/console/audit" component={AuditPage} />
+          <Route path="/admin/console/debug" component={DebugPage} />
           <Route default component={NotFound} />
         </Router>
       </Shell>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ago, clock, count, duration, percent, usd } from './format.ts';
+import { ago, bytes, clock, count, duration, percent, usd } from './format.ts';
 
 describe('what a page shows of a value', () => {
   test.each([
@@ -13,6 +13,9 @@ describe('what a page shows of a value', () => {
     [count(undefined), '–'],
     [count(9999), '9,999'],
     [count(12_440), '12.4K'],
+    [bytes(512), '512 B'],
+    [bytes(3.4 * 1024 ** 2), '3.4 MiB'],
+    [bytes(0), '0 B'],
     [usd(null), '–'],
     [usd(0), '$0'],
     [usd(12.4), '$12.40'],

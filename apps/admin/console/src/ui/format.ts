@@ -23,6 +23,14 @@ export const count = (value: number | null | undefined): string => {
   return Math.abs(value) < 10_000 ? whole.format(value) : compact.format(value);
 };
 
+/** `512 B`, `3.4 MiB`. */
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined) return unknown;
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(Math.floor(Math.log2(Math.max(1, value)) / 10), units.length - 1);
+  return `${(value / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+}
+
 /** `$12.40`, `$0.0031`: as many digits as a small amount needs. */
 export function usd(value: number | null | undefined): string {
   if (value === null || value === undefined) return unknown;
