@@ -18,6 +18,8 @@ const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx'))
 const UsagePage = lazy(async () => (await import('./pages/usage/usage.tsx')).UsagePage);
 const AuditPage = lazy(async () => (await import('./pages/audit/audit.tsx')).AuditPage);
 const DebugPage = lazy(async () => (await import('./pages/debug/debug.tsx')).DebugPage);
+const ConfigPage = lazy(async () => (await import('./pages/config/config.tsx')).ConfigPage);
+const WebhooksPage = lazy(async () => (await import('./pages/webhooks/webhooks.tsx')).WebhooksPage);
 
 export function App() {
   return (
@@ -35,6 +37,8 @@ export function App() {
           <Route path="/admin/console/usage" component={UsagePage} />
           <Route path="/admin/console/audit" component={AuditPage} />
           <Route path="/admin/console/debug" component={DebugPage} />
+          <Route path="/admin/console/config" component={ConfigPage} />
+          <Route path="/admin/console/webhooks" component={WebhooksPage} />
           <Route default component={NotFound} />
         </Router>
       </Shell>

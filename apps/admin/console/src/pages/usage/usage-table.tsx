@@ -76,8 +76,7 @@ export function UsageTable({ rows, grouping }: { rows: readonly UsageRow[]; grou
           cell: ({ cached_tokens: tokens }) => count(tokens),
         },
         { title: 'Output', isNumber: true, cell: ({ output_tokens: tokens }) => count(tokens) },
-        { title: 'Unpriced', isNumber: true, isMinor: true, cell: (row) => marked(row.unpriced) },
-        { title: 'Estimated', isNumber: true, isMinor: true, cell: (row) => marked(row.estimated) },
+        { title: 'Unsure', cell: unsure },
       ]}
     />
   );
@@ -88,8 +87,15 @@ function timeOrName(row: UsageRow, grouping: Grouping): string {
   return grouping === 'hour' ? name.slice(0, 16).replace('T', ' ') : name;
 }
 
-const marked = (requests: number) =>
-  requests === 0 ? <span class="note">0</span> : <span class="marked">{count(requests)}</span>;
+/** How many requests the cost or the tokens of a row are unsure of. */
+function unsure({ unpriced, estimated }: UsageRow) {
+  if (unpriced === 0 && estimated === 0) return <span class="note">–</span>;
+  const texts = [
+    unpriced > 0 && `${count(unpriced)} unpriced`,
+    estimated > 0 && `${count(estimated)} estimated`,
+  ];
+  return <span class="marked">{texts.filter((text) => text !== false).join(', ')}</span>;
+}
 
 const Share = ({ of: share }: { of: number }) => (
   <span class="share" title={percent(share)}>

@@ -1,0 +1,38 @@
+import { describe, expect, test } from 'vitest';
+import { lastTry, nextTry, shownUrl } from './deliveries.ts';
+import type { Delivery } from './deliveries.ts';
+
+const delivery = (values: Partial<Delivery>): Delivery => ({
+  id: 'msg_1',
+  event: 'job.completed',
+  url: 'https://a.example/hooks?token=1',
+  request: null,
+  created_at: '2026-01-01T00:00:00Z',
+  attempts: 0,
+  next_at: null,
+  state: 'waiting',
+  last_error: null,
+  status: null,
+  ...values,
+});
+
+describe('a message', () => {
+  test('says what its last attempt came to', () => {
+    expect(lastTry(delivery({}))).toBe('none yet');
+    expect(lastTry(delivery({ state: 'delivered', status: 204 }))).toBe('answered 204');
+    expect(lastTry(delivery({ state: 'dead', status: 410, last_error: 'gone' }))).toBe('gone');
+    expect(lastTry(delivery({ attempts: 2, status: 500 }))).toBe('answered 500');
+  });
+
+  test('says when it is tried next, if it is', () => {
+    const now = Date.parse('2026-01-01T00:00:00Z');
+    expect(nextTry(delivery({ next_at: '2026-01-01T00:05:00Z' }), now)).toBe('in 5.0 min');
+    expect(nextTry(delivery({ next_at: '2025-12-31T23:59:00Z' }), now)).toBe('now');
+    expect(nextTry(delivery({ state: 'dead' }), now)).toBe('–');
+  });
+
+  test('shows its URL without the query', () => {
+    expect(shownUrl('https://a.example/hooks?token=1')).toBe('a.example/hooks');
+    expect(shownUrl('<script>')).toBe('<script>');
+  });
+});

@@ -1,0 +1,48 @@
+import { duration, unknown } from '../../ui/format.ts';
+
+/* Messages as the page shows them (docs/webhooks.md). Pure. */
+
+export type Delivery = {
+  id: string;
+  event: string;
+  url: string;
+  /** The request that it is about. */
+  request: string | null;
+  created_at: string;
+  attempts: number;
+  /** When it is tried next; null: now, or never. */
+  next_at: string | null;
+  state: 'waiting' | 'delivered' | 'dead';
+  /** Of the last attempt. */
+  last_error: string | null;
+  /** Of the last answer. */
+  status: number | null;
+};
+
+/** `GET /admin/webhooks`. */
+export type Deliveries = {
+  data: Delivery[];
+  counts: { waiting: number; dead: number };
+  truncated?: boolean;
+};
+
+/** What the last attempt came to. */
+export function lastTry({ state, attempts, status, last_error: error }: Delivery): string {
+  if (state === 'delivered') return status === null ? 'delivered' : `answered ${status}`;
+  if (error !== null) return error;
+  if (status !== null) return `answered ${status}`;
+  return attempts === 0 ? 'none yet' : unknown;
+}
+
+/** When it is tried next. */
+export function nextTry({ state, next_at: at }: Delivery, now = Date.now()): string {
+  if (state !== 'waiting') return unknown;
+  const ms = at === null ? 0 : Date.parse(at) - now;
+  return ms > 0 ? `in ${duration(ms)}` : 'now';
+}
+
+/** A URL without its query, which may hold a token of the receiver, for a row; whole in its title. */
+export function shownUrl(url: string): string {
+  const parsed = URL.parse(url);
+  return parsed === null ? url : `${parsed.host}${parsed.pathname}`;
+}
