@@ -30,6 +30,7 @@ import { liveRoutes } from './api/live-routes.ts';
 import { chaosRoutes } from './chaos/chaos-routes.ts';
 import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
+import { webhookRoutes } from './api/webhook-routes.ts';
 import { attentionRoutes } from './api/attention-routes.ts';
 import { createStateReader } from './attention/read-state.ts';
 import { startAttention } from './attention/watch.ts';
@@ -157,6 +158,7 @@ const reports = createRedisReports({ redis, keys });
 const holds = createRedisTargetHolds(redis, keys);
 const queue = () => readQueueState(redis, keys, config.shards);
 const processConfigs = () => readProcessConfigs(redis, keys);
+const webhooks = config.webhooks && (await openWebhooks(config.webhooks));
 const attention = startAttention({
   read: createStateReader({
     config: () => source.current,
@@ -172,6 +174,7 @@ const attention = startAttention({
       oldestAt: () => oldestWaiting(redis, keys, config.shards),
       recent: (from) => recentRequests(ledger.database, from),
     },
+    webhooks: webhooks && (() => webhooks.state()),
     budgets,
     async keys() {
       const created = (await apiKeys.read()).keys;
@@ -179,7 +182,7 @@ const attention = startAttention({
     },
   }),
   store: createRedisAttention({ redis, keys, owner: name }),
-  announce: async () => {},
+  announce: async (alert) => webhooks?.announce(alert),
   isReady,
   onError,
 });
@@ -236,6 +239,7 @@ const app = buildApp({
       isReady,
       onError,
     });
+    webhookRoutes(to, { deliveries: webhooks?.deliveries, isReady, onError });
     attentionRoutes(to, { attention, isReady, onError });
     liveRoutes(to, { sample, isReady, onError });
     requestRoutes(to, {
@@ -285,6 +289,7 @@ onSignals({
     lifecycle.advance('draining');
     const step = (work: Promise<unknown>) => Promise.race([work.catch(onError), pause(stepMs)]);
     await step(Promise.all([published.stop(), presence.leave(), attention.stop()]));
+    if (webhooks) await step(webhooks.stop());
     const closed = app.close();
     // A client that takes a long list slowly gets no more of it.
     const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);
@@ -301,6 +306,33 @@ async function openQueues() {
   const { createBullQueue } = await import('@millrace/shared/store/queue/bullmq-queue');
   const { shards, retentionMs } = config;
   return createBullQueue({ redis, keys, shards, retentionMs, onError }).board;
+}
+
+/** undici and BullMQ's worker are loaded only where webhooks are sent. */
+async function openWebhooks(settings: NonNullable<typeof config.webhooks>) {
+  const [{ startWebhooks }, { createBullDeliveries }, { createRedisEndedJobs }] = await Promise.all(
+    [
+      import('./webhooks/webhooks.ts'),
+      import('@millrace/shared/store/queue/bullmq-deliveries'),
+      import('@millrace/shared/store/webhooks/redis-ended-jobs'),
+    ],
+  );
+  return startWebhooks({
+    config: settings,
+    endedJobs: createRedisEndedJobs({
+      redis,
+      keys,
+      shards: config.shards,
+      consumer: name,
+      connect: connectBlocking,
+      onDamaged: (entryId, error) =>
+        logger.error({ entryId, err: error }, 'the end of a job cannot be read: it is removed'),
+    }),
+    deliveries: (attempt) => createBullDeliveries({ redis, keys, attempt, onError }),
+    shards: config.shards,
+    retentionMs: config.retentionMs,
+    onError,
+  });
 }
 
 async function stopDatabase(): Promise<void> {

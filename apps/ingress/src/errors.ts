@@ -138,6 +138,11 @@ export const errorTable = {
     message: ({ maxChars }: { maxChars: number }) =>
       `'metadata' is longer than ${maxChars} characters.`,
   },
+  webhooks_off: {
+    ...invalid,
+    param: 'webhook',
+    message: "This server sends no webhooks: its operator has not configured 'webhooks'.",
+  },
   deadline_passed: {
     ...invalid,
     message: ({ param }: { param: string }) => `Invalid '${param}': it has passed.`,

@@ -715,6 +715,38 @@ ${minimal}`;
   });
 });
 
+describe('webhooks', () => {
+  const secret = `whsec_${Buffer.alloc(24).toString('base64')}`;
+
+  test('are not sent unless the section is there; all events go to the URL', () => {
+    expect(load(minimal).config.webhooks).toBeUndefined();
+    const url = 'https://ops.example.com/hook?a=1';
+    expect(
+      load(`${minimal}webhooks: { secret: ${secret}, url: '${url}' }`).config.webhooks,
+    ).toEqual({
+      secret,
+      url,
+      allowPrivate: false,
+      events: expect.arrayContaining(['alert.fired']),
+    });
+    const open = `{ secret: ${secret}, url: 'http://10.0.0.1/', allowPrivate: true, events: [] }`;
+    expect(load(`${minimal}webhooks: ${open}`).config.webhooks?.events).toEqual([]);
+  });
+
+  test.each([
+    ['url: https://a.example.com', 'webhooks.secret: expected whsec_'],
+    ['secret: whsec_dG9vIHNob3J0', 'webhooks.secret: expected whsec_ and 24 to 64 bytes'],
+    ['secret: plain', 'not shown'],
+    [`secret: ${secret}, url: 'http://a.example.com'`, 'http needs allowPrivate: true'],
+    [`secret: ${secret}, url: 'https://u:p@a.example.com'`, 'webhooks.url: expected'],
+    [`secret: ${secret}, events: [job.done]`, 'expected one of job.completed'],
+  ])('%s is refused', (section, message) => {
+    const found = problems(() => load(`${minimal}webhooks: { ${section} }`));
+    expect(found.join()).toContain(message);
+    expect(found.join()).not.toContain('dG9vIHNob3J0');
+  });
+});
+
 describe('telemetry', () => {
   test('is off by default, and traces every request that its client does not decide about', () => {
     expect(load(minimal).config.telemetry).toBeUndefined();

@@ -138,6 +138,14 @@ test("Redis' memory is a warning near limits.queueMemory and critical from there
   expect(found({ memory: { used: 90, max: 100 } })).toEqual(['critical redis_memory']);
 });
 
+test('webhooks that were given up, or lost, are listed', () => {
+  expect(found({ webhooks: undefined })).toEqual([]);
+  expect(found({ webhooks: { dead: 1, droppedLately: 2 } })).toEqual([
+    'critical webhooks_dropping',
+    'warning webhooks_dead',
+  ]);
+});
+
 test('a key is named once, with the amount of its budget that is used most', () => {
   const [day, month] = limitsAt({ day: 1, month: 100, currency: 'USD' }, now);
   if (!day || !month) throw new Error('a budget has two limits');

@@ -2,7 +2,12 @@ import { byUrgency } from './condition.ts';
 import type { Condition } from './condition.ts';
 import type { FleetState } from './fleet-state.ts';
 import { configConditions, processConditions } from './process-conditions.ts';
-import { budgetConditions, ledgerConditions, memoryConditions } from './store-conditions.ts';
+import {
+  budgetConditions,
+  ledgerConditions,
+  memoryConditions,
+  webhookConditions,
+} from './store-conditions.ts';
 import {
   failureConditions,
   poolConditions,
@@ -21,6 +26,7 @@ export const conditionsOf = (state: FleetState): Condition[] =>
     failureConditions,
     ledgerConditions,
     memoryConditions,
+    webhookConditions,
     budgetConditions,
   ]
     .flatMap((conditions) => conditions(state))

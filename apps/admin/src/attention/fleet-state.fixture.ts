@@ -58,6 +58,7 @@ export const calmFleet = (changes: Partial<FleetState> = {}): FleetState => ({
   configs: [configOf('worker-1'), configOf('ingress-1', { role: 'ingress' })],
   memory: { used: 10, max: 100 },
   queueMemory: 90,
+  webhooks: { dead: 0, droppedLately: 0 },
   budgets: [],
   recent: { ended: 100, failed: 1, mostFrequent: 'timeout' },
   ...changes,

@@ -26,6 +26,8 @@ export type FleetState = {
   readonly memory: RedisMemory | undefined;
   /** `limits.queueMemory`: percent of Redis' maxmemory above which ingresses reject new requests. */
   readonly queueMemory: number;
+  /** Undefined: the fleet sends no webhooks. */
+  readonly webhooks: WebhookState | undefined;
   /** The amounts of all keys with a budget. */
   readonly budgets: readonly BudgetAmount[];
   /** Requests that were made in the last `recentMs` and have ended; undefined: the ledger does not tell. */
@@ -48,6 +50,12 @@ export type LedgerState = LedgerBacklog & {
   /** When the oldest entry that waits was written; undefined: none waits. */
   readonly oldestAt: number | undefined;
   /** Entries that were not kept since the look before the last ones; see `countLately`. */
+  readonly droppedLately: number;
+};
+
+export type WebhookState = {
+  readonly dead: number;
+  /** Ended jobs of which no delivery was made lately, because too many waited. */
   readonly droppedLately: number;
 };
 

@@ -2,6 +2,7 @@ import type { Config, KeyConfig } from '@millrace/shared/config';
 import { limitsAt } from '@millrace/shared/domain/budget';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { Budgets } from '@millrace/shared/store/budgets/port';
+import type { Backlog } from '@millrace/shared/store/entry-queue/port';
 import type { Fleet } from '@millrace/shared/store/fleet/port';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
 import type { ProcessConfig } from '@millrace/shared/store/process-configs';
@@ -11,7 +12,13 @@ import type { Reports, WorkerReport } from '@millrace/shared/store/reports/port'
 import type { TargetHolds } from '@millrace/shared/store/target-holds/port';
 import { targetViews } from '../api/upstream-view.ts';
 import { recentMs } from './fleet-state.ts';
-import type { BudgetAmount, FleetState, LedgerState, PoolState } from './fleet-state.ts';
+import type {
+  BudgetAmount,
+  FleetState,
+  LedgerState,
+  PoolState,
+  WebhookState,
+} from './fleet-state.ts';
 
 export type StateSources = {
   /** The config in use. */
@@ -24,6 +31,8 @@ export type StateSources = {
   memory(): Promise<RedisMemory>;
   /** Absent: the fleet keeps no ledger. */
   ledger: LedgerSources | undefined;
+  /** Absent: the fleet sends no webhooks. */
+  webhooks: (() => Promise<{ dead: number; backlog: Backlog }>) | undefined;
   budgets: Pick<Budgets, 'read'>;
   /** All keys, of the config and of the admin API. */
   keys(): Promise<readonly Pick<KeyConfig, 'id' | 'budget'>[]>;
@@ -47,12 +56,20 @@ export function createStateReader(sources: StateSources) {
   const { config, fleet, queue, reports, holds, configs, memory, ledger, budgets, keys } = sources;
   const { now: clock = Date.now } = sources;
   const countLately = createLatelyCounter();
+  const countJobsLately = createLatelyCounter();
 
   async function readLedger(now: number): Promise<LedgerState | undefined> {
     if (!ledger) return undefined;
     const [backlog, oldestAt] = await Promise.all([ledger.backlog(), ledger.oldestAt()]);
     const problem = ledger.problem() ?? null;
     return { ...backlog, oldestAt, problem, droppedLately: countLately(backlog.dropped, now) };
+  }
+
+  async function readWebhooks(now: number): Promise<WebhookState | undefined> {
+    const found = await sources.webhooks?.();
+    return (
+      found && { dead: found.dead, droppedLately: countJobsLately(found.backlog.dropped, now) }
+    );
   }
 
   async function readBudgets(now: number): Promise<BudgetAmount[]> {
@@ -75,7 +92,7 @@ export function createStateReader(sources: StateSources) {
   return async ({ asksWorkers }: { asksWorkers: boolean }): Promise<FleetState> => {
     const now = clock();
     const { limits, models, shards } = config();
-    const [processes, waiting, found, held, known, used, ledgerState, amounts, recent] =
+    const [processes, waiting, found, held, known, used, ledgerState, hooks, amounts, recent] =
       await Promise.all([
         fleet.list(),
         queue(),
@@ -84,6 +101,7 @@ export function createStateReader(sources: StateSources) {
         configs(),
         memory().catch(() => undefined),
         readLedger(now),
+        readWebhooks(now),
         readBudgets(now),
         readRecent(now),
       ]);
@@ -99,6 +117,7 @@ export function createStateReader(sources: StateSources) {
       configs: known,
       memory: used,
       queueMemory: limits.queueMemory,
+      webhooks: hooks,
       budgets: amounts,
       recent,
     };

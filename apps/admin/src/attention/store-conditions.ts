@@ -45,6 +45,33 @@ export function ledgerConditions({ ledger, shards, now }: FleetState): Condition
   return found;
 }
 
+export function webhookConditions({ webhooks }: FleetState): Condition[] {
+  if (!webhooks) return [];
+  const { dead, droppedLately } = webhooks;
+  const found: Condition[] = [];
+  if (dead > 0) {
+    found.push({
+      code: 'webhooks_dead',
+      subject: '',
+      severity: 'warning',
+      title: 'Webhooks could not be delivered',
+      detail: `${countOf(dead, 'delivery', 'deliveries')} of webhooks failed in every attempt: replay or delete ${dead === 1 ? 'it' : 'them'}.`,
+      link: pages.webhooks,
+    });
+  }
+  if (droppedLately > 0) {
+    found.push({
+      code: 'webhooks_dropping',
+      subject: '',
+      severity: 'critical',
+      title: 'Webhooks are lost',
+      detail: `${countOf(droppedLately, 'job')} ended while too many deliveries waited: their webhooks are not sent.`,
+      link: pages.webhooks,
+    });
+  }
+  return found;
+}
+
 /** Share of `limits.queueMemory` above which Redis' memory is a warning. */
 const memoryWarnShare = 0.85;
 

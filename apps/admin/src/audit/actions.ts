@@ -16,6 +16,8 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'POST /admin/fleet/:process/resume': 'fleet.resume',
   'POST /admin/config/reload': 'config.reload',
   'POST /admin/chaos': 'chaos',
+  'POST /admin/webhooks/:id/replay': 'webhook.replay',
+  'DELETE /admin/webhooks/:id': 'webhook.delete',
   'POST /admin/upstreams/:target/open': 'upstream.open',
   'POST /admin/upstreams/:target/close': 'upstream.close',
 };

@@ -43,6 +43,8 @@ export type Submission = {
   /** The most that it may cost, in billionths of a USD; undefined: no cap. */
   maxCost?: number | undefined;
   metadata?: unknown;
+  /** Its end is delivered there. */
+  webhook?: RequestMeta['webhook'];
   traceparent?: string | undefined;
   /** Of its span; absent: it is not traced. */
   trace?: JobData['trace'];
@@ -62,7 +64,7 @@ export type Prepared = {
 };
 
 export type PrepareDeps = {
-  config: Pick<Config, 'models' | 'shards'>;
+  config: Pick<Config, 'models' | 'shards' | 'webhooks'>;
   admission: Pick<AdmissionController, 'admit'>;
   keyRing: Pick<KeyRing, 'renew'>;
   /** Whether a new request of this key is recorded in the debug log. */
@@ -110,6 +112,8 @@ export function createPreparer(deps: PrepareDeps): Prepare {
     if (admitted.kind === 'refused') return admitted;
     const place = idempotency && placeOf(keyId, idempotency.key, config.shards);
     const shard = place ? place.shard : counter++ % config.shards;
+    // All of them are reported to the fleet's own URL. A plain request that outlives its client is none.
+    const isDetachedJob = reader === 'native' && !attached;
     const meta: RequestMeta = {
       id: newRequestId(shard, createdAt),
       keyId,
@@ -122,6 +126,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       createdAt,
       deadlineAt,
       metadata: submission.metadata,
+      webhook: submission.webhook ?? (isDetachedJob && config.webhooks?.url ? {} : undefined),
     };
     // Each target once, because the worker identifies them by provider and model.
     const targets = model.targets

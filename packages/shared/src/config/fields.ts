@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Prefill } from '../domain/request.ts';
+import { webhookUrlProblem } from '../domain/webhook.ts';
 import { parseRedisUrl, redisUrlExpectation } from './redis-url.ts';
 import {
   settings,
@@ -194,6 +195,21 @@ export function readBaseUrl(value: unknown): Read<string> {
     return { expected: 'an http or https URL without login, query or fragment' };
   }
   return { value: url.href.replace(/\/+$/, '') };
+}
+
+/** Whether http is allowed is a rule that `allowPrivate` decides (rules.ts). */
+export function readWebhookUrl(value: unknown): Read<string> {
+  const expected = webhookUrlProblem(value, true);
+  return expected === undefined ? { value: String(value) } : { expected };
+}
+
+/** In the form of the Standard Webhooks specification. */
+export function readWebhookSecret(value: unknown): Read<string> {
+  const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(String(value)) ?? [];
+  const bytes = Buffer.from(base64, 'base64').length;
+  return typeof value === 'string' && bytes >= 24 && bytes <= 64 && base64.length % 4 === 0
+    ? { value }
+    : { expected: 'whsec_ and 24 to 64 bytes in base64, as of `openssl rand -base64 32`' };
 }
 
 export function readProxyUrl(value: unknown): Read<string> {

@@ -18,6 +18,7 @@ export function brokenRules(file: unknown): RuleProblem[] {
     ...keyRules(raw),
     ...modelsKnown(raw),
     ...adminRules(raw),
+    ...webhookRules(raw),
   ];
 }
 
@@ -138,6 +139,14 @@ function adminRules(raw: Raw): RuleProblem[] {
   return [
     { path: ['admin', 'user'], message: `expected a name without a colon, found ${quote(user)}` },
   ];
+}
+
+/** A message over http can be read and changed on its way. */
+function webhookRules(raw: Raw): RuleProblem[] {
+  const { url, allowPrivate } = record(raw['webhooks']);
+  if (typeof url !== 'string' || !/^http:/i.test(url) || allowPrivate === true) return [];
+  const message = 'expected an https URL; http needs allowPrivate: true';
+  return [{ path: ['webhooks', 'url'], message }];
 }
 
 /** A secret identifies one key, so no two keys may share one. `seen` maps digests to keys. */

@@ -1,3 +1,4 @@
+import { webhookEvents } from '../domain/webhook.ts';
 import { providerApis } from '../domain/provider-api.ts';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -23,6 +24,8 @@ import {
   readSha256,
   readShare,
   readText,
+  readWebhookSecret,
+  readWebhookUrl,
   readPrefill,
   sizeField,
   toggleField,
@@ -312,6 +315,12 @@ export const fileSchema = section({
   board: choiceField(settings.board),
   chaos: toggleField('chaos'),
   budgets: section({ onLedgerDown: choiceField(settings['budgets.onLedgerDown']) }).prefault({}),
+  webhooks: section({
+    secret: field(readWebhookSecret, true),
+    allowPrivate: toggleField('webhooks.allowPrivate'),
+    url: field(readWebhookUrl, true).optional(),
+    events: z.array(field(readChoice(webhookEvents))).default([...webhookEvents]),
+  }).optional(),
   telemetry: section({
     otlp: field(readBaseUrl).optional(),
     sample: field(readShare).default(Number(settings['telemetry.sample'].default)),

@@ -65,6 +65,10 @@ export const settings = {
     true,
     "continue the trace of a client's traceparent, which decides whether its request is traced; false: begin an own trace with a link",
   ),
+  'webhooks.allowPrivate': toggle(
+    false,
+    'let webhooks go to private addresses (loopback, link-local, networks such as 10.0.0.0/8), and over http',
+  ),
   board: choice(
     'read-only',
     ['read-only', 'remove'],

@@ -1,4 +1,5 @@
 import type { ProviderApi } from '../domain/provider-api.ts';
+import type { WebhookEvent } from '../domain/webhook.ts';
 import type { Budget } from '../domain/budget.ts';
 import type { Continuation, Prefill } from '../domain/request.ts';
 
@@ -54,6 +55,16 @@ export type Config = {
   readonly chaos: boolean;
   /** Whether keys with a budget are served while the ledger is away. */
   readonly budgets: { readonly onLedgerDown: 'open' | 'closed' };
+  /**
+   * Webhooks of jobs and alerts; absent: none are sent. `secret` signs them. `url`: gets the ends of all detached jobs, and alerts,
+   * of the kinds in `events`. `allowPrivate`: receivers may have private addresses, and http.
+   */
+  readonly webhooks?: {
+    readonly secret: string;
+    readonly allowPrivate: boolean;
+    readonly url?: string | undefined;
+    readonly events: readonly WebhookEvent[];
+  };
   /**
    * OpenTelemetry. `otlp`: the collector's base URL; absent: that of the environment. `sample`: the share of requests, 0 to 1,
    * that are traced without a decision of their client. `propagate`: providers get the trace context of their attempt.

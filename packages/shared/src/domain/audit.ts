@@ -17,6 +17,8 @@ export type AuditAction =
   | 'request.cancel'
   | 'queue.change'
   | 'chaos'
+  | 'webhook.replay'
+  | 'webhook.delete'
   | 'session.start'
   | 'session.end'
   | (string & {});

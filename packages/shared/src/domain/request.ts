@@ -29,6 +29,8 @@ export type RequestMeta = {
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   metadata?: unknown;
+  /** Its end is delivered to this URL, and to that of the config if it has one. Absent: to neither. */
+  webhook?: { url?: string | undefined } | undefined;
 };
 
 /** A provider and the model to ask it for. */

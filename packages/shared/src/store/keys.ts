@@ -54,6 +54,8 @@ export type Keyspace = {
   orders(): string;
   /** Stream: ended requests that the ledger's database does not have yet. */
   ledger(shard: number): string;
+  /** Stream: ended requests with a webhook, of which no delivery was made yet. */
+  endedJobs(shard: number): string;
   /** String: the lease of the reaper that leads. */
   reaper(shard: number): string;
   /** Hash: the windows of a quota. It has a hash slot of its own, because it belongs to no request. */
@@ -93,6 +95,8 @@ export type Keyspace = {
   debugState(): string;
   /** Hash: targets that an operator has opened (store/target-holds). */
   targetHolds(): string;
+  /** The prefix that BullMQ gets for the deliveries of webhooks. */
+  deliveries(): string;
   /** Hash: the conditions that need an operator's attention (store/attention). */
   attention(): string;
   /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
@@ -145,6 +149,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     processLeases: () => `${tag(0)}:process-leases`,
     orders: () => `${tag(0)}:orders`,
     ledger: (shard) => `${tag(shard)}:ledger`,
+    endedJobs: (shard) => `${tag(shard)}:ended-jobs`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
     queueCounts: (shard) => `${tag(shard)}:queue-counts`,
@@ -164,6 +169,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     debugLog: () => `${fleetTag}:debug-log`,
     debugState: () => `${fleetTag}:debug-state`,
     targetHolds: () => `${fleetTag}:target-holds`,
+    deliveries: () => fleetTag,
     attention: () => `${fleetTag}:attention`,
     processConfigs: () => `${fleetTag}:configs`,
     processConfig: (name) => `${fleetTag}:config:${name}`,

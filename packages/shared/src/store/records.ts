@@ -37,6 +37,8 @@ const request = {
   /** How often it was suspected of a worker's death, and how often it was the only suspect. */
   suspected: 'suspected',
   blamed: 'blamed',
+  /** Present if its end is delivered to a webhook. */
+  webhook: 'webhook',
 } as const;
 
 /** Hash of one Idempotency-Key (`Keyspace.once`). */
@@ -62,6 +64,8 @@ const counts = {
   beginning: 'beginning:',
   /** Ended requests without a ledger entry, because too many waited for the database. */
   ledgerDropped: 'ledger-dropped',
+  /** Ended requests whose webhook was not delivered, because too many waited for a control plane. */
+  webhooksDropped: 'webhooks-dropped',
   /** By model: what `placed` was at its newest job. */
   model: 'model:',
 } as const;
@@ -109,6 +113,12 @@ const ledger = {
   facts: 'facts',
   /** The number of its newest run. */
   run: 'run',
+} as const;
+
+/** Fields of an entry in a shard's stream of ended jobs (`Keyspace.endedJobs`): the RequestMeta as JSON, and the terminal line. */
+const endedJob = {
+  meta: 'meta',
+  end: 'end',
 } as const;
 
 /** Hash of the API keys that operators created (`Keyspace.apiKeys`). A name that ends with `:` is a prefix. */
@@ -161,6 +171,7 @@ const debug = {
 const key = {
   inbox: ':inbox:',
   ledger: ':ledger',
+  endedJobs: ':ended-jobs',
   counts: ':queue-counts',
   logReader: ':log-reader:',
   worker: ':worker:',
@@ -175,6 +186,7 @@ export const records = {
   entry,
   line,
   ledger,
+  endedJob,
   apiKeys,
   audit,
   debug,

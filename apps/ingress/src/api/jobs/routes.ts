@@ -28,6 +28,7 @@ import {
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
+import { readWebhook } from './webhook.ts';
 import { statusOf } from './view.ts';
 import { addressOf } from '../../auth/client-address.ts';
 import { recordAdminCancel } from './admin-cancel.ts';
@@ -39,7 +40,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
     const text = String(request.body);
-    const job = readJob(parseObject(request.body), text);
+    const job = readJob(parseObject(request.body), text, services.config.webhooks);
     if (isLarge(text)) await nextTurn();
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
@@ -210,16 +211,28 @@ function readCursor(request: FastifyRequest<JobRoute>): EntryId {
   return newest ?? (after === undefined ? logStart : parseCursor(after, 'after'));
 }
 
-const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'max_cost', 'metadata']);
+const jobFields = new Set([
+  'endpoint',
+  'body',
+  'priority',
+  'deadline',
+  'max_cost',
+  'metadata',
+  'webhook',
+]);
 
 /** Throws an ApiError that names the field. The inner body is sent upstream byte for byte. */
-function readJob(job: Record<string, unknown>, text: string) {
+function readJob(
+  job: Record<string, unknown>,
+  text: string,
+  webhooks: Services['config']['webhooks'],
+) {
   for (const field of Object.keys(job)) {
     if (!jobFields.has(field)) {
       throw apiError('unknown_parameter', { param: field });
     }
   }
-  const { endpoint, body, priority, deadline, max_cost, metadata } = job;
+  const { endpoint, body, priority, deadline, max_cost, metadata, webhook } = job;
   return {
     ...readInnerBody(readEndpoint(endpoint), body, text),
     reader: 'native' as const,
@@ -229,5 +242,6 @@ function readJob(job: Record<string, unknown>, text: string) {
     priority: readPriority(priority, 'priority'),
     maxCost: readMaxCost(max_cost, 'max_cost'),
     metadata: readMetadata(metadata, text),
+    webhook: readWebhook(webhook, webhooks),
   };
 }

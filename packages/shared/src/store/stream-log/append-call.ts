@@ -1,5 +1,6 @@
 import { formatEntryId } from '../../domain/entry.ts';
 import { maxLedgerBacklog } from '../../domain/ledger.ts';
+import { maxWebhookBacklog } from '../../domain/webhook.ts';
 import type { Keyspace } from '../keys.ts';
 import { keptEvents, keptJobs } from '../queue/job-retention.ts';
 import { frameHeader } from './frame.ts';
@@ -41,7 +42,7 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
   }
   args[2] = items.length - bodies.length;
   if (bodies.length > 0) {
-    args.push(maxLedgerBacklog, keys.queue(shard), now, keptJobs, keptEvents);
+    args.push(maxWebhookBacklog, maxLedgerBacklog, keys.queue(shard), now, keptJobs, keptEvents);
   }
   return { keys: [...touched, ...bodies], args };
 }

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { compareEntryIds, formatEntryId, unpack } from '../../domain/entry.ts';
 import type { EntryId, Line, TerminalKind } from '../../domain/entry.ts';
 import { maxLedgerBacklog } from '../../domain/ledger.ts';
+import { maxWebhookBacklog } from '../../domain/webhook.ts';
 import type { RequestMeta } from '../../domain/request.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
@@ -86,6 +87,7 @@ export function createRedisLog({
         leaver === undefined ? '' : callerName(leaver),
         freesKey ? 'free' : '',
         hasLedger ? maxLedgerBacklog : 0,
+        maxWebhookBacklog,
       ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
       return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
     },

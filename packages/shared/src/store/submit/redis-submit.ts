@@ -72,8 +72,9 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
     const asJob = [job.model, JSON.stringify(job), opts, jobPriority, Date.now()];
     const where = [bandStart(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
     const offered = [randomUUID(), lockMs, mostBytes, keys.worker(shardOf(id), ''), offerMs];
+    const webhook = meta.webhook ? '1' : '';
     const asked = once ? [once.fingerprint, callerName(once.caller)] : [];
-    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...offered, ...asked];
+    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...offered, webhook, ...asked];
   }
 
   return async (request, isWanted) => {

@@ -5,12 +5,13 @@
 -- ARGV tag, retention (ms), number of items that do not end, when the lines were sent (ms since the epoch); then for each item: nonce, last id, header for the
 --      inbox, lines, entries before it; and for an item that ends: terminal kind, id, how its job ends (token or
 --      '' for none, set, value, trace), its terminal line and its facts for the ledger (both '' without a ledger).
---      If an item ends, after them all: most ledger entries, prefix of the queue's keys, now (ms since
+--      If an item ends, after them all: most ended jobs, most ledger entries, prefix of the queue's keys, now (ms since
 --      the epoch), most finished jobs of a kind, most events
 -- Returns one status for each item: 2 written, or a duplicate, and its job has ended; 1 written, 0 duplicate,
 -- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged (a key has the wrong type; the other items go on).
 --- @include "../../queue/lua/end-job"
 --- @include "add-to-ledger"
+--- @include "add-ended-job"
 local tag, retention, plain, at = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local call, try, find = redis.call, redis.pcall, string.find
 local book
@@ -49,6 +50,12 @@ local function endsJob(a)
   return isDone and hasEnded
 end
 
+local function lastLine(lines)
+  -- A pattern that is anchored at the end would be tried at each character.
+  local fromEnd = find(string.reverse(lines), '\n', 1, true)
+  return fromEnd and string.sub(lines, -fromEnd + 1) or lines
+end
+
 local a = 5
 for i = 1, count do
   local request, log = KEYS[2 * i - 1], KEYS[2 * i]
@@ -74,9 +81,10 @@ for i = 1, count do
           call('PEXPIRE', request, retention)
           call('PEXPIRE', log, retention)
           call('UNLINK', KEYS[2 * count + i - plain])
-          local once = call('HGET', request, '@request.once')
+          local linked = call('HMGET', request, '@request.once', '@request.webhook')
           -- The Idempotency-Key expires with its answer; it is in the same slot.
-          if once then call('PEXPIRE', once, retention) end
+          if linked[1] then call('PEXPIRE', linked[1], retention) end
+          if linked[2] then addEndedJob(tag, ARGV[#ARGV - 5], request, lastLine(lines)) end
           if ARGV[a + 11] ~= '' then
             addToLedger(tag, ARGV[#ARGV - 4], ARGV[a + 6], request, ARGV[a + 11], ARGV[a + 12])
           end

@@ -3,13 +3,14 @@
 -- write. A message notifies the run's worker at once.
 -- KEYS request, log, body
 -- ARGV tag, id, line, terminal kind, retention (ms), leaving caller or '', 'free' to free the request's idempotency
---      key, most ledger entries (0: no ledger)
+--      key, most ledger entries (0: no ledger), most ended jobs
 -- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are present.
 --- @include "add-to-ledger"
+--- @include "add-ended-job"
 local request, log, body = unpack(KEYS)
-local tag, id, line, kind, retention, leaver, key, ledger = unpack(ARGV)
+local tag, id, line, kind, retention, leaver, key, ledger, mostEnded = unpack(ARGV)
 local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.readers',
-  '@request.worker', '@request.once', '@request.callers')
+  '@request.worker', '@request.once', '@request.callers', '@request.webhook')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended', known[2]} end
 local subs, worker, once, callers = known[3] or '', known[4], known[5], known[6]
@@ -40,6 +41,7 @@ redis.call('PEXPIRE', request, retention)
 redis.call('PEXPIRE', log, retention)
 redis.call('UNLINK', body)
 if ledger ~= '0' then addToLedger(tag, ledger, id, request, line, '') end
+if known[7] then addEndedJob(tag, mostEnded, request, line) end
 if once and key == 'free' then redis.call('UNLINK', once)
 elseif once then redis.call('PEXPIRE', once, retention) end
 local frame = id .. ' ' .. prev .. ' ' .. last .. ' 1\n' .. line
