@@ -231,6 +231,7 @@ const app = buildApp({
       order: () => orderReload(redis, keys),
     });
     upstreamRoutes(to, {
+      inquiries,
       reports: () => reports.readAll(),
       holds,
       get models() {

@@ -21,7 +21,7 @@ import { startPresence } from '@millrace/shared/store/fleet/presence';
 import type { Presence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
-import type { Inquiry, MoveAnswer, RunsAnswer } from '@millrace/shared/domain/inquiry';
+import type { Inquiry, MoveAnswer, PoolsAnswer, RunsAnswer } from '@millrace/shared/domain/inquiry';
 import type { JobConsumer } from '@millrace/shared/store/queue/port';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRecordShipper } from '@millrace/shared/store/debug-log/redis-debug-log';
@@ -347,8 +347,9 @@ role.followConfig();
 reportReady();
 
 /** What the control plane asks at the moment an operator looks. */
-function answerInquiry(inquiry: Inquiry): RunsAnswer | MoveAnswer | undefined {
+function answerInquiry(inquiry: Inquiry): RunsAnswer | MoveAnswer | PoolsAnswer | undefined {
   if (inquiry.kind === 'runs') return lookAtRuns();
+  if (inquiry.kind === 'pools') return upstreams.lookAtPools();
   if (inquiry.kind !== 'move') return undefined;
   const { id, target } = inquiry;
   const moved = runs.find(id)?.move(target) ?? { kind: 'not_here' };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '@millrace/shared/config';
 import { withTimeout } from '@millrace/shared/runtime/timeout';
 import { passesByItself } from '@millrace/shared/store/redis-failure';
+import type { Inquiries } from '@millrace/shared/store/inquiries/port';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import { maxHolds } from '@millrace/shared/store/target-holds/port';
 import type { TargetHolds } from '@millrace/shared/store/target-holds/port';
@@ -10,10 +11,12 @@ import { requesterOf } from '../audit/requester.ts';
 import { AdminError } from './admin-error.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
+import { poolsView } from './pool-view.ts';
 import { reportsHeld, targetViews, unknownTarget } from './upstream-view.ts';
 import type { TargetView } from './upstream-view.ts';
 
 export type UpstreamSource = {
+  inquiries: Inquiries;
   /** The newest report of every registered worker, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
   holds: TargetHolds;
@@ -56,9 +59,13 @@ export function upstreamRoutes(app: FastifyInstance, source: UpstreamSource): vo
 
   app.get<{ Querystring: Query }>('/admin/upstreams', async ({ query }) => {
     knownOnly(query, []);
-    const { reports, targets } = await look();
+    const [{ reports, targets }, pools] = await Promise.all([
+      look(),
+      ask(() => source.inquiries.ask('worker', { kind: 'pools' })),
+    ]);
     return {
       targets,
+      pools: poolsView(pools),
       workers: reports.map(({ name, at, sections }) => ({ name, at: at / 1000, ...sections })),
     };
   });

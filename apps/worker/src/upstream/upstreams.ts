@@ -24,6 +24,7 @@ import type { ChecksOptions } from './health/checks.ts';
 import type { Holds } from './health/holds.ts';
 import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
+import { poolViews } from './pool-views.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
 import type { Availability, WaitLimits } from './selection/port.ts';
@@ -316,6 +317,8 @@ export function createUpstreams(options: UpstreamsOptions) {
         health: healthSnapshot(),
         selection: selection.snapshot(),
       }),
+    /** For an operator who looks now. */
+    lookAtPools: () => poolViews(pools, selection.snapshot().keys),
     sources: {
       pools: () => pools.stats(),
       health: healthSnapshot,

@@ -12,6 +12,8 @@ export type Inquiry =
   | { kind: 'runs' }
   /** Workers: the one that runs the request ends its attempt, which another target continues; `MoveAnswer`. */
   | { kind: 'move'; id: string; target?: Target | undefined }
+  /** Workers: their pools of connections to providers, `PoolsAnswer`. */
+  | { kind: 'pools' }
   /** Ingresses: their readers of the request, `ReadersAnswer`. */
   | { kind: 'readers'; id: string };
 
@@ -80,3 +82,51 @@ export type ReaderView = {
 export type ReadersAnswer = { readers: readonly ReaderView[]; total: number };
 
 export const maxReadersInAnswer = 500;
+
+/** One connection to a provider. */
+export type ConnectionView = {
+  state: 'active' | 'idle' | 'connecting';
+  /** That it has answered. */
+  requests: number;
+  /** Milliseconds since it was opened, or since the worker began to open it. */
+  ageMs: number;
+  /** Milliseconds for which it has carried no request; undefined unless it is idle. */
+  idleMs?: number | undefined;
+};
+
+/** One API key for a provider, by its place in the config. */
+export type ProviderKeyView = {
+  index: number;
+  /** The provider rejected the key, and no request takes it before this time. */
+  asideUntil?: number | undefined;
+  models: readonly {
+    model: string;
+    /** The provider's rate limit is reached until then. */
+    closedUntil?: number | undefined;
+    /** What the provider said of its limits, by their units. */
+    quota?: unknown;
+  }[];
+};
+
+export type PoolView = {
+  provider: string;
+  /** Connections that the pool may open. */
+  limit: number;
+  size: number;
+  active: number;
+  idle: number;
+  connecting: number;
+  /** Requests that wait for a connection. */
+  waiting: number;
+  waitTimeouts: number;
+  /** The share of requests that reused a connection. */
+  reuseRate: number;
+  /** At most `maxConnectionsOfPool`, and `maxConnectionsInAnswer` in all pools. */
+  connections: readonly ConnectionView[];
+  keys: readonly ProviderKeyView[];
+};
+
+export type PoolsAnswer = { pools: readonly PoolView[] };
+
+export const maxConnectionsOfPool = 512;
+export const maxConnectionsInAnswer = 5000;

@@ -36,6 +36,7 @@ describe('demand', () => {
       }),
     );
     expect(pool.stats()).toMatchObject({ size: 2, active: 2, waiting: 3, connecting: 0 });
+    expect(pool.look(1)).toEqual([{ state: 'active', requests: 0, ageMs: expect.any(Number) }]);
     held[0]?.end('held');
     expect(await first[0]?.outcome).toBe('200 held');
     expect(await Promise.all(late)).toEqual(['200 ok', '200 ok', '200 ok']);
@@ -44,6 +45,14 @@ describe('demand', () => {
     expect(pool.isFull()).toBe(false);
     held[1]?.end();
     await first[1]?.outcome;
+    await until(() => pool.stats().idle === 2);
+    const looked = pool.look(10);
+    expect(looked).toHaveLength(2);
+    expect(looked.reduce((sum, { requests }) => sum + requests, 0)).toBe(5);
+    for (const { state, idleMs, ageMs } of looked) {
+      expect(state).toBe('idle');
+      expect(idleMs).toBeLessThanOrEqual(ageMs);
+    }
     const { requests, connects, waited, reuseRate } = pool.stats();
     expect({ requests, connects, waited: waited.count }).toEqual({
       requests: 5,
@@ -158,6 +167,7 @@ describe('a request that waits', () => {
     const { call } = ask(pool);
     await until(() => at.open().length === 1);
     expect(pool.stats()).toMatchObject({ connecting: 1, waiting: 1 });
+    expect(pool.look(10)).toMatchObject([{ state: 'connecting', requests: 0 }]);
     call.abort();
     await until(() => at.open().length === 0);
     expect(pool.stats()).toMatchObject({ connecting: 0, waiting: 0, connectFailures: {} });

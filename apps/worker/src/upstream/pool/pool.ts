@@ -1,3 +1,4 @@
+import type { ConnectionView } from '@millrace/shared/domain/inquiry';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { PoolConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
@@ -68,6 +69,8 @@ export type Pool = {
    */
   reserve(): () => void;
   stats(): PoolStats;
+  /** At most so many of its connections, those being opened included. */
+  look(most: number): ConnectionView[];
   readonly counters: PoolCounters;
   /**
    * The provider has been removed, or has another pool: it still serves the requests of runs that began before, and keeps no
@@ -89,7 +92,8 @@ class ProviderPool implements Pool {
   private readonly config: PoolConfig;
   readonly counters: PoolCounters;
   private readonly connections = new Set<Connection>();
-  private readonly connecting = new Set<AbortController>();
+  /** Connections that are being opened, and since when. */
+  private readonly connecting = new Map<AbortController, number>();
   private readonly idleList: ReturnType<typeof createIdleList>;
   private readonly queue: ReturnType<typeof createConnectionQueue>;
   private readonly names: ReturnType<typeof watchAddresses>;
@@ -167,6 +171,25 @@ class ProviderPool implements Pool {
     });
   }
 
+  look(most: number): ConnectionView[] {
+    const at = now();
+    const views: ConnectionView[] = [];
+    for (const { active, served, openedAt, idleSince } of this.connections) {
+      if (views.length >= most) return views;
+      const age = { requests: served, ageMs: at - openedAt };
+      views.push(
+        active > 0
+          ? { state: 'active', ...age }
+          : { state: 'idle', ...age, idleMs: at - idleSince },
+      );
+    }
+    for (const since of this.connecting.values()) {
+      if (views.length >= most) return views;
+      views.push({ state: 'connecting', requests: 0, ageMs: at - since });
+    }
+    return views;
+  }
+
   retire(): void {
     this.retired = true;
     this.keeping = false;
@@ -178,7 +201,7 @@ class ProviderPool implements Pool {
     const { connecting, connections, queue } = this;
     this.closed = true;
     clearTimeout(this.warmTimer);
-    for (const attempt of connecting) attempt.abort(notNeeded);
+    for (const attempt of connecting.keys()) attempt.abort(notNeeded);
     for (const one of connections) one.close('shutdown');
     for (let request = queue.next(); request; request = queue.next()) request.fail(shutDown);
   }
@@ -235,7 +258,7 @@ class ProviderPool implements Pool {
         Math.ceil(this.queue.size / this.carries),
         this.keeping ? this.config.warm - this.connections.size : 0,
       );
-      for (const attempt of [...this.connecting].slice(Math.max(0, needed))) {
+      for (const attempt of [...this.connecting.keys()].slice(Math.max(0, needed))) {
         attempt.abort(notNeeded);
       }
     },
@@ -312,7 +335,7 @@ class ProviderPool implements Pool {
   private async open(): Promise<void> {
     const attempt = new AbortController();
     const since = now();
-    this.connecting.add(attempt);
+    this.connecting.set(attempt, since);
     try {
       const { opened, connection } = await openConnection(this.options.endpoint, attempt, (one) =>
         this.speak(one, attempt.signal),

@@ -3,6 +3,7 @@ import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { ConfigError } from '@millrace/shared/config';
 import type { ProviderConfig } from '@millrace/shared/config';
+import type { ConnectionView } from '@millrace/shared/domain/inquiry';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Gathering } from '../../coalescing/gathering.ts';
 import { modelsRequest } from './keep-warm.ts';
@@ -41,6 +42,8 @@ export type Pools = {
   /** Opens the warm connections of these providers, and keeps them. */
   warm(providers: Iterable<string>): void;
   stats(): Record<string, PoolStats>;
+  /** At most so many connections of a provider. */
+  look(provider: string, most: number): ConnectionView[];
   close(): void;
 };
 
@@ -109,6 +112,13 @@ export function createPools(
         else if (isInUse) stats[name] = own;
       }
       return stats;
+    },
+    look(provider, most) {
+      const views = pools.get(provider)?.look(most) ?? [];
+      for (const [pool, name] of retired) {
+        if (name === provider) views.push(...pool.look(most - views.length));
+      }
+      return views;
     },
     close() {
       for (const pool of [...pools.values(), ...retired.keys()]) pool.close();
