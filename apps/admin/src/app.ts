@@ -118,6 +118,7 @@ const paths = [
   '/admin/keys/{id}/rotate',
   '/admin/config',
   '/admin/config/reload',
+  '/admin/config/check',
   '/admin/requests/{id}/debug',
   '/admin/debug',
   '/admin/audit',

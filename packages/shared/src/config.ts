@@ -5,7 +5,14 @@
  * running process takes over.
  */
 export { builtInProviders } from './config/simulated-providers.ts';
-export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
+export {
+  checkConfigText,
+  loadConfig,
+  loadConfigOrExit,
+  type Checked,
+  type Loaded,
+} from './config/load.ts';
+export type { Finding } from './config/read-file.ts';
 export {
   keySettingNames,
   readKeySettings,

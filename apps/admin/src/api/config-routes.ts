@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '@millrace/shared/config';
+import { ConfigError } from '@millrace/shared/config';
+import type { Checked, Config, Finding } from '@millrace/shared/config';
 import type { ProcessConfig } from '@millrace/shared/store/process-configs';
 import { withTimeout } from '@millrace/shared/runtime/timeout';
 import type { FastifyInstance } from 'fastify';
-import { AdminError } from './admin-error.ts';
+import { AdminError, badField } from './admin-error.ts';
+import { configDiff } from './config-diff.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
 import { redacted } from './redacted-config.ts';
@@ -11,6 +13,10 @@ import { redacted } from './redacted-config.ts';
 export type ConfigRoutesOptions = {
   /** The config that the control plane uses. */
   config(): Config;
+  /** Checks a text as the config file of this process. */
+  check(text: string): Checked;
+  /** Fields, as the file calls them, whose change needs a restart. Throws a ConfigError. */
+  needsRestart(next: Config): readonly string[];
   /** How each process of the fleet stands to its config file. */
   processes(): Promise<readonly ProcessConfig[]>;
   /** Asks all processes to read it again; resolves with the number of the order. */
@@ -23,7 +29,7 @@ const lookEveryMs = 100;
 /** Milliseconds that Redis has for one answer. */
 const answerMs = 2000;
 
-/** `GET /admin/config` and `POST /admin/config/reload`. */
+/** `GET /admin/config`, `POST /admin/config/reload` and `POST /admin/config/check`. */
 export function configRoutes(app: FastifyInstance, options: ConfigRoutesOptions): void {
   const { config } = options;
   const processes = () => answered(options.processes());
@@ -45,7 +51,45 @@ export function configRoutes(app: FastifyInstance, options: ConfigRoutesOptions)
     }
     return { ...fleetView(found), pending: found.filter(isPending).map(({ name }) => name) };
   });
+
+  // A scope of its own: other routes take no YAML.
+  void app.register(async (scope) => {
+    scope.removeContentTypeParser('text/plain');
+    scope.addContentTypeParser(
+      ['text/yaml', 'application/yaml', 'application/x-yaml'],
+      { parseAs: 'string', bodyLimit: maxConfigBytes },
+      (_request, body, done) => done(null, body),
+    );
+    scope.post<{ Querystring: Query }>('/admin/config/check', async ({ query, body }) => {
+      knownOnly(query, []);
+      if (typeof body !== 'string') {
+        throw badField('', 'expected the text of a config file, with content-type: text/yaml');
+      }
+      return checkView(options, body);
+    });
+  });
 }
+
+const maxConfigBytes = 1 << 20;
+
+/** What is wrong with a text, and what it would change. Nothing is taken over. */
+function checkView({ config, check, needsRestart }: ConfigRoutesOptions, text: string) {
+  const checked = check(text);
+  const problems = checked.problems.map(findingView);
+  const warnings = checked.warnings.map(findingView);
+  const unknown = { problems, warnings, diff: [], truncated: false };
+  if (!checked.config) return unknown;
+  try {
+    const restarting = needsRestart(checked.config);
+    return { problems, warnings, ...configDiff(config(), checked.config, restarting) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const refused = error.problems.map((message) => ({ line: 1, field: '', message }));
+    return { ...unknown, problems: [...problems, ...refused] };
+  }
+}
+
+const findingView = ({ line, field, message }: Finding) => ({ line, field, message });
 
 /** Rejects with a 503 if Redis does not answer. */
 const answered = <T>(asked: Promise<T>): Promise<T> => {

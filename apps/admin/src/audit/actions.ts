@@ -51,8 +51,8 @@ export function recordActions(app: FastifyInstance, audit: Pick<AuditWriter, 're
   });
 }
 
-const changesNothing = ({ method }: FastifyRequest): boolean =>
-  method === 'GET' || method === 'HEAD';
+const changesNothing = ({ method, routeOptions }: FastifyRequest): boolean =>
+  method === 'GET' || method === 'HEAD' || routeOptions.url === '/admin/config/check';
 
 function targetOf({ params, body }: FastifyRequest): string | undefined {
   const { id, process, target, '*': path } = params as Record<string, string | undefined>;

@@ -6,6 +6,15 @@ import type { RuleProblem } from './rules.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 import { doubtfulRules } from './warnings.ts';
 
+/** A mistake, or a probable one, at its place in the text. */
+export type Finding = {
+  readonly line: number;
+  readonly column: number;
+  /** Its path, as `models.fast.targets[0].provider`; empty: the text as a whole is not valid. */
+  readonly field: string;
+  readonly message: string;
+};
+
 export type FileContents =
   | {
       readonly kind: 'read';
@@ -14,10 +23,15 @@ export type FileContents =
       readonly missing: readonly string[];
       /** Probable mistakes, in the form of problems. */
       readonly warnings: readonly string[];
+      readonly doubts: readonly Finding[];
       /** `FILE:LINE:COLUMN FIELD` of a field. */
       readonly placeOf: (path: Path) => string;
     }
-  | { readonly kind: 'broken'; readonly problems: readonly string[] };
+  | {
+      readonly kind: 'broken';
+      readonly problems: readonly string[];
+      readonly findings: readonly Finding[];
+    };
 
 /**
  * Parses and checks a whole config file.
@@ -28,11 +42,16 @@ export type FileContents =
  */
 export function readConfigText(text: string, label: string, env: NodeJS.ProcessEnv): FileContents {
   const document = readDocument(text, env);
+  const print = ({ line, column, field, message }: Finding): string =>
+    `${label}:${line}:${column}${field === '' ? '' : ` ${field}`}: ${message}`;
+  const broken = (all: readonly Finding[]): FileContents => {
+    const findings = inOrder(all);
+    return { kind: 'broken', problems: [...new Set(findings.map(print))], findings };
+  };
   if (document.problems.length > 0) {
-    const problems = document.problems.map(({ position: { line, column }, message }) => {
-      return { line, column, text: `${label}:${line}:${column}: ${message}` };
-    });
-    return { kind: 'broken', problems: inOrder(problems) };
+    return broken(
+      document.problems.map(({ position, message }) => ({ ...position, field: '', message })),
+    );
   }
   const { value, missing } = withBuiltIn(document.value, env);
   const parsed = fileSchema.safeParse(value);
@@ -44,17 +63,16 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
     const { line, column } = document.locate(path);
     return `${label}:${line}:${column}${path.length === 0 ? '' : ` ${printPath(path)}`}`;
   };
-  const located = ({ path, message }: RuleProblem) => {
-    return { ...document.locate(path), text: `${placeOf(path)}: ${message}` };
-  };
-  if (parsed.success && found.length === 0) {
-    const warnings = doubtfulRules(value).map(located);
-    return { kind: 'read', file: parsed.data, missing, warnings: inOrder(warnings), placeOf };
-  }
-  return { kind: 'broken', problems: inOrder(found.map(located)) };
+  const located = ({ path, message }: RuleProblem): Finding => ({
+    ...document.locate(path),
+    field: printPath(path),
+    message,
+  });
+  if (!parsed.success || found.length > 0) return broken(found.map(located));
+  const doubts = inOrder(doubtfulRules(value).map(located));
+  const warnings = [...new Set(doubts.map(print))];
+  return { kind: 'read', file: parsed.data, missing, warnings, doubts, placeOf };
 }
 
-function inOrder(problems: { line: number; column: number; text: string }[]): string[] {
-  const sorted = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
-  return [...new Set(sorted.map(({ text }) => text))];
-}
+const inOrder = (findings: readonly Finding[]): Finding[] =>
+  findings.toSorted((a, b) => a.line - b.line || a.column - b.column);
