@@ -63,8 +63,15 @@ test('closing a target that neither the config nor an order has is answered with
 test('the pools of all workers are listed with each connection and key, and what is no pool is left out', async () => {
   const soon = Date.UTC(2026, 10, 30);
   const pool = {
-    ...{ provider: 'own', limit: 8, size: 2, active: 1, idle: 1, connecting: 1, waiting: 0 },
-    ...{ waitTimeouts: 4, reuseRate: 0.5 },
+    provider: 'own',
+    limit: 8,
+    size: 2,
+    active: 1,
+    idle: 1,
+    connecting: 1,
+    waiting: 0,
+    waitTimeouts: 4,
+    reuseRate: 0.5,
     connections: [
       { state: 'active', requests: 3, ageMs: 900 },
       { state: 'idle', requests: 7, ageMs: 800, idleMs: 20 },
@@ -88,8 +95,16 @@ test('the pools of all workers are listed with each connection and key, and what
   const { pools } = (await ask('GET', '/admin/upstreams')).json<{ pools: object[] }>();
   expect(pools).toMatchObject([{ worker: 'worker-a' }, { worker: 'worker-b' }]);
   expect(pools[0]).toEqual({
-    ...{ provider: 'own', worker: 'worker-a', limit: 8, size: 2, active: 1, idle: 1 },
-    ...{ connecting: 1, waiting: 0, wait_timeouts: 4, reuse_rate: 0.5 },
+    provider: 'own',
+    worker: 'worker-a',
+    limit: 8,
+    size: 2,
+    active: 1,
+    idle: 1,
+    connecting: 1,
+    waiting: 0,
+    wait_timeouts: 4,
+    reuse_rate: 0.5,
     connections: [
       { state: 'active', requests: 3, age_ms: 900, idle_ms: null },
       { state: 'idle', requests: 7, age_ms: 800, idle_ms: 20 },

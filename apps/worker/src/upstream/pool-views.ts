@@ -14,7 +14,14 @@ export function poolViews(pools: Pick<Pools, 'stats' | 'look'>, keys: Keys): Poo
     const { limit, size, active, idle, connecting, waiting, waitTimeouts, reuseRate } = stats;
     return {
       provider,
-      ...{ limit, size, active, idle, connecting, waiting, waitTimeouts, reuseRate },
+      limit,
+      size,
+      active,
+      idle,
+      connecting,
+      waiting,
+      waitTimeouts,
+      reuseRate,
       connections: connections.map((one) => ({
         ...one,
         ageMs: Math.round(one.ageMs),

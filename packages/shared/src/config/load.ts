@@ -112,7 +112,9 @@ export function checkConfigText(
   const flags = readFlags(argv, env, role);
   const unknown = unknownVariables(text, env);
   const warnings = unknown.map(({ name, line, column }): Finding => ({
-    ...{ line, column, field: '' },
+    line,
+    column,
+    field: '',
     message: `the environment variable ${name} is not set here`,
   }));
   const stand = unknown.map(({ name }) => [name, `https://${name}.invalid`]);
