@@ -27,6 +27,8 @@ import { goalsOfSlow, SLOW_HEADING, slowReport } from './slow/report.ts';
 import { runSlow } from './slow/run.ts';
 import { goalsOfSockets, SOCKETS_HEADING, socketsReport } from './sockets/report.ts';
 import { runSockets } from './sockets/run.ts';
+import { CONSOLE_HEADING, consoleReport, goalsOfConsole } from './console/report.ts';
+import { runConsole } from './console/run.ts';
 import { COST_HEADING, costReport, goalsOfCost } from './cost/report.ts';
 import { runCost } from './cost/run.ts';
 import { goalsOfStrategies, STRATEGIES_HEADING, strategiesReport } from './strategies/report.ts';
@@ -104,6 +106,12 @@ export const LANES: readonly Lane[] = [
   lane('ledger', LEDGER_HEADING, runLedger, (result) => ({
     parts: ledgerReport(result),
     goals: goalsOfLedger(result),
+    isWrong: false,
+    record: result,
+  })),
+  lane('console', CONSOLE_HEADING, runConsole, (result) => ({
+    parts: consoleReport(result),
+    goals: goalsOfConsole(result),
     isWrong: false,
     record: result,
   })),

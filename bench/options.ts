@@ -17,6 +17,7 @@ export const CASES = [
   'slow',
   'shapes',
   'ledger',
+  'console',
 ] as const;
 /** The cases of the page if none is named. */
 const PAGE_CASES: readonly CaseName[] = [...LOAD_CASES, 'memory', 'idle', 'density'];
@@ -63,6 +64,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming
   shapes    request bodies of 12 MiB in every shape of JSON beside 10 streams: how late the event loops are
   ledger    1,000,000 requests in a SQLite ledger: stored a second, time of an operator's questions
+  console   a real Chromium at a ledger of 100,000 requests and 500 running streams: first view, frames, CPU, size
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand, and nginx where there is one

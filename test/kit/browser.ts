@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
+import { root } from './roles.ts';
 
 /*
  * What runs in the page is text here, because Node has no types of the DOM.
@@ -43,6 +45,15 @@ export const startBrowser = (): Promise<Browser> => {
   if (browserPath === undefined) throw new Error('there is no Chromium on this machine');
   return chromium.launch({ executablePath: browserPath, args: flags });
 };
+
+/** Builds the console if its sources have changed, as every start does. */
+export function buildConsole(): void {
+  const { status } = spawnSync(process.execPath, ['scripts/setup.mjs', '--console'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error('the console could not be built');
+}
 
 export type Screen = {
   width: number;

@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { chat } from '../kit/api.ts';
 import {
   browserPath,
+  buildConsole,
   desktop,
   openPage,
   phone,
@@ -16,7 +15,6 @@ import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, jsonOf, open } from '../kit/http.ts';
 import type { Exchange } from '../kit/http.ts';
-import { root } from '../kit/roles.ts';
 
 /*
  * A tour of the console in a real Chromium, with live data: each page on a desktop in light and on a phone in dark. With
@@ -64,10 +62,7 @@ const ask = (model: string, more = {}) =>
 
 describe.skipIf(browserPath === undefined)('the console in a browser', () => {
   beforeAll(async () => {
-    // As every start does.
-    spawnSync(process.execPath, [join(root, 'scripts/setup.mjs'), '--console'], {
-      stdio: 'inherit',
-    });
+    buildConsole();
     fleet = await startFleet({
       admin: true,
       workers: 2,
