@@ -20,6 +20,8 @@ export type ChartProps = {
   lines: readonly Line[];
   /** Of the axis and the legend. */
   format(value: number): string;
+  /** The values are counts: the axis has no fractions. */
+  isWhole?: boolean;
   /** Pixels. @defaultValue 160 */
   height?: number;
   /** The lines are parts of a whole: bars on top of each other, the first line at the top. */
@@ -28,7 +30,7 @@ export type ChartProps = {
 
 /** A chart over time, drawn by uPlot on a canvas. */
 export function Chart(props: ChartProps) {
-  const { label, times, lines, format, height = 160, isStacked = false } = props;
+  const { label, times, lines, format, isWhole, height = 160, isStacked = false } = props;
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   // The values that the legend shows are those of the lines, not the heights of the stack.
@@ -60,14 +62,20 @@ export function Chart(props: ChartProps) {
         },
         axes: [
           { ...axis, space: 70 },
-          { ...axis, size: 58, values: (_, ticks) => ticks.map(format) },
+          {
+            ...axis,
+            size: 58,
+            values: (_, ticks) => ticks.map(format),
+            ...(isWhole === true ? { incrs: wholeSteps } : {}),
+          },
         ],
         series: [
           {},
           ...lines.map((line) => ({
             label: line.label,
             stroke: color(line.color),
-            points: { show: false },
+            // A line cannot show a value between two gaps.
+            points: { show: true, size: 5, filter: isolated },
             value: (_: uPlot, _height: number | null, series: number, index: number | null) => {
               const value = index === null ? null : latest.current[series - 1]?.values[index];
               return value === null || value === undefined ? '–' : format(value);
@@ -109,6 +117,19 @@ export function Chart(props: ChartProps) {
 }
 
 const bars = uPlot.paths.bars?.({ size: [0.85, 40] }) ?? (() => null);
+
+/** Steps of an axis of counts. */
+const wholeSteps = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8].flatMap((by) => [by, 2 * by, 5 * by]);
+
+/** The positions of values without a neighbour. */
+function isolated(plot: uPlot, series: number): number[] {
+  const values = plot.data[series] ?? [];
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i += 1) {
+    if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+  }
+  return found;
+}
 
 function dataOf(
   times: readonly number[],

@@ -58,7 +58,7 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             tone={budget.left < 0 ? 'bad' : 'good'}
             label="Availability"
             value={percent(availability, 2)}
-            note={`${budget.left < 0 ? 'error budget used up' : 'errors left in the budget'}: ${count(Math.floor(Math.max(0, budget.left)))} of ${count(Math.floor(budget.allowed))}`}
+            note={budgetNote(summary)}
           />
         </Figures>
       </Panel>
@@ -102,4 +102,12 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
       </Panel>
     </>
   );
+}
+
+/** What the error budget of the period still allows. */
+function budgetNote({ failed, error_budget: { objective, allowed, left } }: Summary): string {
+  const goal = `goal ${percent(objective, 1)}`;
+  if (failed === 0) return goal;
+  if (left < 0) return `${goal}: ${count(failed)} failed, ${count(Math.floor(allowed))} may`;
+  return `${goal}: ${count(Math.floor(left))} more may fail`;
 }

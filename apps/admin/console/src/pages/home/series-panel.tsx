@@ -40,6 +40,7 @@ export function SeriesPanel({ series }: { series: Series }) {
           label="Requests over time"
           times={of.times}
           format={count}
+          isWhole
           lines={[
             { label: 'all', color: 'accent', values: of.requests, isFilled: true },
             { label: 'rescued', color: 'seam', values: of.rescued },
