@@ -35,6 +35,7 @@ describe('the answer in a log', () => {
 
   test('is marked where another attempt continues it', () => {
     const track = trackOf([
+      item(0, 'run', { run: 1, worker: 'worker-a' }),
       item(0, 'attempt', { attempt: 1 }),
       chunk(10, { content: 'a' }),
       item(20, 'attempt_ended', { attempt: 1, outcome: 'upstream_reset' }),
@@ -47,6 +48,7 @@ describe('the answer in a log', () => {
     ]);
     expect(track.seams).toEqual([{ frame: 1, attempt: 3, from: 1 }]);
     expect(track.endedAt).toBe(start + 60);
+    expect(track.workers.get(1)).toBe('worker-a');
     expect(textPartsOf(track)).toMatchObject([
       { text: 'a', attempt: 1, seam: undefined },
       { text: 'b', attempt: 3, seam: { from: 1 } },

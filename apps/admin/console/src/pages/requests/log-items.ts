@@ -33,6 +33,8 @@ export type Track = {
   hasMoreChoices: boolean;
   /** The log says when its pieces were delivered. */
   isTimed: boolean;
+  /** The worker of each run. */
+  workers: ReadonlyMap<number, string>;
 };
 
 /**
@@ -44,6 +46,7 @@ export function trackOf(items: readonly LogItem[]): Track {
   const resets: number[] = [];
   const seams: SeamMark[] = [];
   let endedAt: number | undefined;
+  const workers = new Map<number, string>();
   let hasMoreChoices = false;
   let at = 0;
   let isTimed = false;
@@ -52,7 +55,10 @@ export function trackOf(items: readonly LogItem[]): Track {
     const time = item.at === null ? Number.NaN : Date.parse(item.at);
     if (!Number.isNaN(time)) at = Math.max(at, time);
     const data = record(item.data);
-    if (item.type === 'attempt') {
+    if (item.type === 'run') {
+      const run = numberOf(data, 'run');
+      if (run !== undefined && typeof data['worker'] === 'string') workers.set(run, data['worker']);
+    } else if (item.type === 'attempt') {
       // Text without a seam belongs to the newest attempt.
       if (frames.length === 0 || resets.includes(frames.length))
         attempt = numberOf(data, 'attempt') ?? attempt;
@@ -75,7 +81,7 @@ export function trackOf(items: readonly LogItem[]): Track {
       endedAt = at;
     }
   }
-  return { frames, resets, seams, endedAt, hasMoreChoices, isTimed };
+  return { frames, resets, seams, endedAt, hasMoreChoices, isTimed, workers };
 }
 
 type Piece = { kind: FrameKind; text: string };

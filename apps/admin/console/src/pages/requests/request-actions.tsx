@@ -1,22 +1,26 @@
+import { useLocation } from 'preact-iso';
 import { useState } from 'preact/hooks';
 import { call } from '../../api/client.ts';
 import type { RequestView } from '../../api/types.ts';
-import { toFailure, usePoll } from '../../api/use-poll.ts';
 import { ActionButton, CodeBlock, Dialog } from '../../ui/actions.tsx';
 import { curlOf } from './curl.ts';
 import type { SentCall } from './curl.ts';
 
-type Config = {
-  config: {
-    models?: Record<string, { targets?: { provider: string; model: string }[] }>;
-    debugLog?: unknown;
-  };
+/** What the page needs of the fleet's config. */
+export type ConfigPart = {
+  models?: Record<string, { targets?: { provider: string; model: string }[] }>;
+  debugLog?: unknown;
+  retentionMs?: number;
 };
 
 /** What an operator can do with one request. `isOpen`: it waits or runs. */
-export function RequestActions({ request, refresh }: { request: RequestView; refresh(): void }) {
+export function RequestActions(props: {
+  request: RequestView;
+  config: ConfigPart | undefined;
+  refresh(): void;
+}) {
+  const { request, config, refresh } = props;
   const { id, status, model } = request;
-  const config = usePoll<Config>('config').data?.config;
   const path = `requests/${encodeURIComponent(id)}`;
   const keepsDebugLog = config?.debugLog !== undefined && config.debugLog !== null;
   const isOpen = status === 'running' || status === 'queued';
@@ -44,7 +48,7 @@ export function RequestActions({ request, refresh }: { request: RequestView; ref
         </ActionButton>
       )}
       <CurlButton request={request} keepsDebugLog={keepsDebugLog} />
-      {keepsDebugLog && !isOpen && <DebugLink id={id} />}
+      {keepsDebugLog && <DebugButton id={id} />}
     </>
   );
 }
@@ -93,9 +97,8 @@ function CurlButton({ request, keepsDebugLog }: { request: RequestView; keepsDeb
     try {
       const path = `requests/${encodeURIComponent(request.id)}/debug`;
       setCalls((await call<{ data: SentCall[] }>(path)).data);
-    } catch (error) {
+    } catch {
       // Not all requests have a record; the command does without.
-      toFailure(error);
       setCalls([]);
     }
   };
@@ -119,12 +122,15 @@ function CurlButton({ request, keepsDebugLog }: { request: RequestView; keepsDeb
   );
 }
 
-function DebugLink({ id }: { id: string }) {
-  const records = usePoll<{ data: unknown[] }>(`requests/${encodeURIComponent(id)}/debug`).data;
-  if (!records || records.data.length === 0) return null;
-  return (
-    <a class="button" href={`/admin/console/debug?request=${encodeURIComponent(id)}`}>
-      Debug log ({records.data.length})
-    </a>
-  );
+/**
+ * To what the debug log has of the request. It is asked for at the click, because most requests have no record, and an
+ * answer that says so is an error in the browser's console.
+ */
+function DebugButton({ id }: { id: string }) {
+  const { route } = useLocation();
+  const open = async () => {
+    await call(`requests/${encodeURIComponent(id)}/debug`);
+    route(`/admin/console/debug?request=${encodeURIComponent(id)}`);
+  };
+  return <ActionButton act={open}>Debug log</ActionButton>;
 }

@@ -10,6 +10,7 @@ import { deliveriesOf, spread } from './deliveries.ts';
 import { trackOf } from './log-items.ts';
 import { Replay } from './replay.tsx';
 import { RequestActions } from './request-actions.tsx';
+import type { ConfigPart } from './request-actions.tsx';
 import { StatusBadge } from './request-columns.tsx';
 import { Attempts, Events, Facts, Readers, RequestFigures, Seams } from './request-parts.tsx';
 import type { RequestDetailView } from './request-parts.tsx';
@@ -42,13 +43,17 @@ function OneRequest({ id }: { id: string }) {
     isPolling ? everyMs : undefined,
   );
   const { data, failure, refresh } = answer;
+  const config = usePoll<{ config: ConfigPart }>('config');
+  const isOpen = isOpenStatus(data?.status);
+  const log = useLog(id, isOpen, mayHaveLog(data, config));
   const isGone = failure?.status === 404;
   useEffect(() => {
     if (isGone || (data && !isOpenStatus(data.status))) setPolling(false);
   }, [data, isGone]);
 
   if (isGone && !data) return <NoRequest id={id} why={failure.message} />;
-  if (!data) {
+  // All at once: what arrives late would move what is below it.
+  if (!data || (log.state === 'loading' && data.status !== 'queued')) {
     return (
       <>
         <PageHead title={`Request ${shortId(id)}`} />
@@ -69,7 +74,7 @@ function OneRequest({ id }: { id: string }) {
           </span>
         }
       >
-        <RequestActions request={data} refresh={refresh} />
+        <RequestActions request={data} config={config.data?.config} refresh={refresh} />
       </PageHead>
       {failure && <Failure failure={failure} retry={refresh} />}
       {data.error && (
@@ -80,15 +85,27 @@ function OneRequest({ id }: { id: string }) {
           </p>
         </div>
       )}
-      <RequestBody request={data} />
+      <RequestBody request={data} log={log} />
     </>
   );
 }
 
-function RequestBody({ request }: { request: RequestDetailView }) {
+/** `no`: it has left Redis, so nothing is asked. `later`: it is not known yet. */
+function mayHaveLog(
+  request: RequestDetailView | undefined,
+  config: { data: { config: ConfigPart } | undefined; failure: unknown },
+): 'yes' | 'no' | 'later' {
+  if (!request || request.status === 'queued') return 'later';
+  if (request.ended_at === null) return 'yes';
+  if (config.failure !== undefined) return 'yes';
+  if (!config.data) return 'later';
+  const { retentionMs = Infinity } = config.data.config;
+  return Date.now() - Date.parse(request.ended_at) > retentionMs ? 'no' : 'yes';
+}
+
+function RequestBody({ request, log }: { request: RequestDetailView; log: Log }) {
   const { id, status } = request;
   const isOpen = isOpenStatus(status);
-  const log = useLog(id, isOpen, status !== 'queued');
   const now = useMemo(() => Date.now(), [request, log]);
   const track = useMemo(() => {
     const found = trackOf(log.items);
@@ -128,26 +145,26 @@ function RequestBody({ request }: { request: RequestDetailView }) {
         <RequestFigures request={request} isOpen={isOpen} />
       </Panel>
       <div class="request-columns">
-        <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
-          <LogState log={log} isQueued={status === 'queued'} />
-          {(log.state === 'ready' || hasText) && (
-            <Replay
-              track={track}
-              seams={strip.seams}
-              from={strip.from}
-              to={strip.to}
-              isOpen={isOpen}
-              playhead={playhead}
-            />
-          )}
-        </Panel>
-        <Facts request={request} />
+        <div>
+          <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
+            <LogState log={log} isQueued={status === 'queued'} />
+            {(log.state === 'ready' || hasText) && (
+              <Replay
+                track={track}
+                seams={strip.seams}
+                from={strip.from}
+                to={strip.to}
+                isOpen={isOpen}
+                playhead={playhead}
+              />
+            )}
+          </Panel>
+          {isOpen && <Readers id={id} />}
+          <Events events={request.events ?? []} startedAt={strip.from} />
+        </div>
+        <Facts request={request} workers={track.workers} />
       </div>
       <Attempts attempts={request.attempts} />
-      <div class="columns">
-        {isOpen && <Readers id={id} />}
-        <Events events={request.events ?? []} startedAt={strip.from} />
-      </div>
     </>
   );
 }
@@ -165,7 +182,6 @@ function rangeOf(strip: Strip, number: number): { from: number; to: number } | u
 /** Why the answer cannot be shown, or not all of it. */
 function LogState({ log, isQueued }: { log: Log; isQueued: boolean }) {
   if (isQueued) return <Empty>It waits in the queue: there is no answer yet.</Empty>;
-  if (log.state === 'loading') return <Loading what="the answer" />;
   if (log.state === 'failed' && log.failure) return <Failure failure={log.failure} />;
   if (log.state === 'expired') {
     return (

@@ -44,18 +44,24 @@ export function RequestList() {
   const isFirst = cursor === '';
   const isHeld = hold !== '';
 
-  const live = usePoll<Live>(
-    isLive || isFirst ? 'live' : undefined,
-    isHeld ? undefined : liveEveryMs,
-  );
+  const asksLive = isLive || isFirst;
+  const asksEnded = !isLive && apiQuery !== undefined;
+  const live = usePoll<Live>(asksLive ? 'live' : undefined, isHeld ? undefined : liveEveryMs);
   const ended = usePoll<Page>(
-    isLive || apiQuery === undefined ? undefined : listPath(apiQuery, cursor),
+    asksEnded ? listPath(apiQuery, cursor) : undefined,
     isFirst && !isHeld ? endedEveryMs : undefined,
   );
-  const rows = useRows(live.data, ended.data?.data, { filter, isLive, refresh: ended.refresh });
+  // While another filter or page is asked for, the list shows what it had.
+  const known = useRef<Page | undefined>(undefined);
+  if (ended.data) known.current = ended.data;
+  const page = asksEnded && !ended.failure ? (ended.data ?? known.current) : undefined;
+  const isStale = page !== ended.data && asksEnded;
+  const rows = useRows(live.data, page?.data, { filter, isLive, refresh: ended.refresh });
+  // Both at once: rows that arrive late on top would move the others.
   const isLoading =
-    live.data === undefined && ended.data === undefined && !live.failure && !ended.failure;
-  const next = isLive ? null : (ended.data?.next ?? null);
+    (asksLive && live.data === undefined && !live.failure) ||
+    (asksEnded && page === undefined && !ended.failure);
+  const next = isStale ? null : (page?.next ?? null);
 
   return (
     <>
@@ -67,10 +73,8 @@ export function RequestList() {
         <QuickFilters state={state} change={change} />
       </div>
       {ended.failure && <Failure failure={ended.failure} retry={ended.refresh} />}
-      {live.failure && (isLive || isFirst) && (
-        <Failure failure={live.failure} retry={live.refresh} />
-      )}
-      <Panel class="request-list">
+      {live.failure && asksLive && <Failure failure={live.failure} retry={live.refresh} />}
+      <Panel class={`request-list ${isStale ? 'stale' : ''}`}>
         {isLoading ? (
           <Loading what="the requests" />
         ) : (
@@ -85,7 +89,7 @@ export function RequestList() {
           />
         )}
       </Panel>
-      {live.data?.truncated === true && (isLive || isFirst) && (
+      {live.data?.truncated === true && asksLive && (
         <p class="note">More requests run or wait than this list shows: it has the newest.</p>
       )}
       <nav class="paging" aria-label="Pages of the list">

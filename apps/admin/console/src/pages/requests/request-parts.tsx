@@ -95,6 +95,7 @@ const ms = (from: string | null, to: string | null): number | null =>
 const attemptColumns: readonly Column<Attempt>[] = [
   {
     title: 'Attempt',
+    width: '78px',
     cell: ({ attempt }) => (
       <>
         <span
@@ -106,11 +107,12 @@ const attemptColumns: readonly Column<Attempt>[] = [
       </>
     ),
   },
-  { title: 'Run', isNumber: true, isMinor: true, cell: ({ run }) => run },
+  { title: 'Run', width: '46px', isNumber: true, isMinor: true, cell: ({ run }) => run },
   { title: 'Target', cell: ({ provider, model }) => <Target provider={provider} model={model} /> },
-  { title: 'Mode', isMinor: true, cell: ({ mode }) => mode },
+  { title: 'Mode', width: '78px', isMinor: true, cell: ({ mode }) => mode },
   {
     title: 'Outcome',
+    width: '158px',
     cell: ({ outcome, detail }) => (
       <span title={detail ?? undefined}>
         <Badge
@@ -131,18 +133,26 @@ const attemptColumns: readonly Column<Attempt>[] = [
   },
   {
     title: 'First token',
+    width: '92px',
     isNumber: true,
     isMinor: true,
     cell: (one) => duration(ms(one.started_at, one.first_token_at)),
   },
-  { title: 'Took', isNumber: true, cell: (one) => duration(ms(one.started_at, one.ended_at)) },
+  {
+    title: 'Took',
+    width: '78px',
+    isNumber: true,
+    isMinor: true,
+    cell: (one) => duration(ms(one.started_at, one.ended_at)),
+  },
   {
     title: 'Tokens',
+    width: '100px',
     isNumber: true,
     isMinor: true,
     cell: ({ usage }) => `${count(usage.input_tokens)} → ${count(usage.output_tokens)}`,
   },
-  { title: 'Cost', isNumber: true, isMinor: true, cell: ({ cost }) => usd(cost) },
+  { title: 'Cost', width: '78px', isNumber: true, isMinor: true, cell: ({ cost }) => usd(cost) },
   {
     title: 'In the provider’s words',
     isMinor: true,
@@ -162,7 +172,12 @@ export const Attempts = ({ attempts }: { attempts: readonly Attempt[] }) => (
   </Panel>
 );
 
-export function Facts({ request }: { request: RequestView }) {
+export function Facts(props: {
+  request: RequestView;
+  /** The worker of each run. */
+  workers: ReadonlyMap<number, string>;
+}) {
+  const { request, workers } = props;
   const of = (name: string, value: string) => (
     <a href={`/admin/console/requests?q=${encodeURIComponent(`${name}:${quotedIfNeeded(value)}`)}`}>
       {value}
@@ -174,6 +189,9 @@ export function Facts({ request }: { request: RequestView }) {
     ['User', request.user === null ? unknown : of('user', request.user)],
     ['Session', request.session === null ? unknown : of('session', request.session)],
     ['Target', <Target provider={request.provider} model={request.target_model} />],
+    ...(workers.size > 0
+      ? [['Worker', [...workers.values()].join(', then ')] satisfies [string, string]]
+      : []),
     ['API', `${request.api}${request.stream ? ', streamed' : ', whole'}`],
     ['Begun', clock(request.created_at)],
     ['Ended', clock(request.ended_at)],

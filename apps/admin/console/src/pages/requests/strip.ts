@@ -157,8 +157,10 @@ function attemptLane(attempt: Attempt, deliveries: readonly Delivery[], now: num
     add('unused', token, ended);
   } else {
     const shown = Math.min(Math.max(delivery.from, token), ended);
-    add('connect', started, Math.min(token, shown));
-    if (shown - token >= visibleMs) add('held', token, shown);
+    // What the first attempt says is delivered as it comes.
+    const heldFrom = isFirst || shown - token < visibleMs ? shown : token;
+    add('connect', started, heldFrom);
+    add('held', heldFrom, shown);
     const stopped = Math.min(last.to, ended);
     const isCut = attempt.outcome !== 'completed' && ended - stopped >= visibleMs;
     add(isFirst ? 'tokens' : 'continued', shown, isCut ? stopped : ended);

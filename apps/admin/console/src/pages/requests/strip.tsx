@@ -8,8 +8,9 @@ import type { Track } from './log-items.ts';
 import { inWords } from './strip.ts';
 import type { Lane, Seam, Segment, SegmentKind, Strip } from './strip.ts';
 
-/** Parts of the axis in which the rhythm of the text is drawn. */
-const rhythmParts = 160;
+/** Parts of the axis in which the rhythm of the text is drawn: fewer for a short answer, whose pieces would stand alone. */
+const fewestParts = 24;
+const mostParts = 160;
 /** Per cent of the width that a seam's words take, for the rows in which they stand. */
 const calloutWidth = 34;
 
@@ -206,7 +207,8 @@ const shortWords: Readonly<Record<SegmentKind, string>> = {
 };
 
 function Rhythm({ track, axis }: { track: Track; axis: Axis }) {
-  const bars = useMemo(() => rhythmOf(track.frames, axis, rhythmParts), [track, axis]);
+  const parts = Math.min(mostParts, Math.max(fewestParts, Math.round(track.frames.length * 0.7)));
+  const bars = useMemo(() => rhythmOf(track.frames, axis, parts), [track, axis, parts]);
   return (
     <li class="rhythm" aria-hidden="true">
       <svg viewBox="0 0 100 100" preserveAspectRatio="none">
@@ -215,7 +217,7 @@ function Rhythm({ track, axis }: { track: Track; axis: Axis }) {
             key={place}
             x={place}
             y={100 - 18 - share * 74}
-            width={(100 / rhythmParts) * 0.72}
+            width={(100 / parts) * 0.72}
             height={18 + share * 74}
             style={{ fill: attemptColor(attempt) }}
           />

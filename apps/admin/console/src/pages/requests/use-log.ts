@@ -19,8 +19,11 @@ export type Log = {
 
 const nothing: Log = { items: [], state: 'loading', isTruncated: false, failure: undefined };
 
-/** The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden. */
-export function useLog(id: string, isOpen: boolean, isKnown: boolean): Log {
+/**
+ * The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden, or if there can
+ * be no log (`no`) or none yet (`later`).
+ */
+export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'later'): Log {
   const [log, setLog] = useState<Log>(nothing);
   const held = useRef<{ id: string; items: LogItem[]; after: string }>({
     id,
@@ -29,7 +32,8 @@ export function useLog(id: string, isOpen: boolean, isKnown: boolean): Log {
   });
 
   useEffect(() => {
-    if (!isKnown) return;
+    if (hasLog === 'no') setLog({ ...nothing, state: 'expired' });
+    if (hasLog !== 'yes') return;
     const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     if (held.current.id !== id) held.current = { id, items: [], after: '' };
@@ -72,7 +76,7 @@ export function useLog(id: string, isOpen: boolean, isKnown: boolean): Log {
       over.abort();
       clearTimeout(timer);
     };
-  }, [id, isOpen, isKnown]);
+  }, [id, isOpen, hasLog]);
 
   return log;
 }
