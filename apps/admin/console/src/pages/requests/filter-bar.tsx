@@ -53,6 +53,8 @@ export function FilterBar({
     setDraft(suggestion.text);
     setCaret(suggestion.caret);
     setMarked(-1);
+    // After a value the term is whole; after a name its value is to be chosen.
+    setOpen(!suggestion.text.slice(0, suggestion.caret).endsWith(' '));
     const element = input.current;
     if (!element) return;
     element.value = suggestion.text;
@@ -75,8 +77,8 @@ export function FilterBar({
       setOpen(false);
       commit(draft);
     } else if (event.key === 'Escape') {
-      if (isOpen && suggestions.length > 0) setOpen(false);
-      else input.current?.blur();
+      // Back to the list, where j and k move.
+      input.current?.blur();
     }
   };
 
@@ -89,7 +91,8 @@ export function FilterBar({
       <input
         ref={input}
         data-filter
-        type="search"
+        // Not a search field, which the Escape key empties.
+        type="text"
         role="combobox"
         list={undefined}
         aria-label="Filter"
@@ -97,7 +100,7 @@ export function FilterBar({
         aria-expanded={suggestions.length > 0}
         aria-controls={`${id}-list`}
         aria-activedescendant={marked >= 0 ? `${id}-${marked}` : undefined}
-        aria-invalid={problems.length > 0}
+        aria-invalid={problems.length > 0 ? true : undefined}
         aria-describedby={problems.length > 0 ? `${id}-problems` : undefined}
         autocomplete="off"
         autocapitalize="off"

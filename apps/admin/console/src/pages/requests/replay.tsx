@@ -1,4 +1,4 @@
-import { useComputed } from '@preact/signals';
+import { computed } from '@preact/signals';
 import type { ReadonlySignal, Signal } from '@preact/signals';
 import { memo } from 'preact/compat';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -26,8 +26,12 @@ export function Replay(props: {
   const [isPlaying, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(1);
   usePlaying({ isPlaying, speed, to, playhead, stop: () => setPlaying(false) });
-  const shown = useComputed(() =>
-    playhead.value === undefined ? track.frames.length : framesAt(track.frames, playhead.value),
+  const shown = useMemo(
+    () =>
+      computed(() =>
+        playhead.value === undefined ? track.frames.length : framesAt(track.frames, playhead.value),
+      ),
+    [track, playhead],
   );
   const toggle = () => {
     if (!isPlaying && (playhead.value === undefined || playhead.value >= to)) playhead.value = from;
@@ -62,7 +66,7 @@ export function Replay(props: {
         </button>
       </div>
       <Text track={track} seams={seams} shown={shown} isFollowing={isPlaying || isOpen} />
-      {!track.isTimed && track.frames.length > 0 && (
+      {!track.isTimed && (
         <p class="note">
           The log does not say when each piece was delivered: the pieces are spread over the time of
           their attempt.
@@ -154,7 +158,6 @@ function Text(props: {
     const element = frame.current;
     if (isFollowing && element) element.scrollTop = element.scrollHeight;
   }, [shown, isFollowing]);
-  if (track.frames.length === 0) return <p class="replay-text note">No text was delivered.</p>;
   const visible = parts.filter(({ first }) => first < shown);
   return (
     <div class="replay-text" ref={frame} tabIndex={0} role="region" aria-label="The answer">

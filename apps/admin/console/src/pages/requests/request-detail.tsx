@@ -147,8 +147,8 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
       <div class="request-columns">
         <div>
           <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
-            <LogState log={log} isQueued={status === 'queued'} />
-            {(log.state === 'ready' || hasText) && (
+            <LogState log={log} status={status} hasText={hasText} />
+            {hasText && (
               <Replay
                 track={track}
                 seams={strip.seams}
@@ -180,8 +180,9 @@ function rangeOf(strip: Strip, number: number): { from: number; to: number } | u
 }
 
 /** Why the answer cannot be shown, or not all of it. */
-function LogState({ log, isQueued }: { log: Log; isQueued: boolean }) {
-  if (isQueued) return <Empty>It waits in the queue: there is no answer yet.</Empty>;
+function LogState(props: { log: Log; status: string; hasText: boolean }) {
+  const { log, status, hasText } = props;
+  if (status === 'queued') return <Empty>It waits in the queue: there is no answer yet.</Empty>;
   if (log.state === 'failed' && log.failure) return <Failure failure={log.failure} />;
   if (log.state === 'expired') {
     return (
@@ -194,7 +195,12 @@ function LogState({ log, isQueued }: { log: Log; isQueued: boolean }) {
   if (log.isTruncated) {
     return <p class="note">The answer is longer than this page shows: it has the first part.</p>;
   }
-  return null;
+  if (hasText) return null;
+  return (
+    <Empty>
+      {status === 'running' ? 'It waits for the first text.' : 'No text was delivered.'}
+    </Empty>
+  );
 }
 
 function NoRequest({ id, why }: { id: string; why: string }) {

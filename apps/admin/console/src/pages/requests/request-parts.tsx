@@ -3,11 +3,12 @@ import type { Attempt, RequestView } from '../../api/types.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { clock, count, duration, unknown, usd } from '../../ui/format.ts';
 import { Answer, Badge, Figure, Figures, Panel } from '../../ui/panel.tsx';
+import type { Tone } from '../../ui/panel.tsx';
 import { Table } from '../../ui/table.tsx';
 import type { Column } from '../../ui/table.tsx';
 import { Target } from './request-columns.tsx';
-import { attemptColor, gapText, whyOf } from './strip.tsx';
-import { inWords } from './strip.ts';
+import { attemptColor, gapText, milliseconds, whyOf } from './strip.tsx';
+import { inWords, isUnderWay } from './strip.ts';
 import type { Seam } from './strip.ts';
 
 /* The panels of a request's page that stand below its strip. */
@@ -27,7 +28,7 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
         note={request.queue_ms === null ? undefined : `${duration(request.queue_ms)} in the queue`}
       />
       <Figure
-        label={isOpen ? 'Runs since' : 'Duration'}
+        label={isOpen ? 'Runs for' : 'Duration'}
         value={duration(isOpen ? Date.now() - Date.parse(request.created_at) : request.duration_ms)}
       />
       <Figure
@@ -40,7 +41,7 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
         label="Rescues"
         tone={rescues > 0 ? 'seam' : 'quiet'}
         value={count(rescues)}
-        note={gap === null ? undefined : `longest gap ${count(Math.round(gap))} ms`}
+        note={gap === null ? undefined : `longest gap ${milliseconds(gap)}`}
       />
       <Figure label="Attempts" value={count(request.attempts.length)} />
     </Figures>
@@ -92,6 +93,12 @@ export function Seams(props: {
 const ms = (from: string | null, to: string | null): number | null =>
   from === null || to === null ? null : Date.parse(to) - Date.parse(from);
 
+function toneOf(attempt: Attempt): Tone {
+  if (isUnderWay(attempt)) return 'info';
+  if (attempt.outcome === 'completed') return 'good';
+  return attempt.outcome === 'superseded' ? 'quiet' : 'bad';
+}
+
 const attemptColumns: readonly Column<Attempt>[] = [
   {
     title: 'Attempt',
@@ -113,20 +120,10 @@ const attemptColumns: readonly Column<Attempt>[] = [
   {
     title: 'Outcome',
     width: '158px',
-    cell: ({ outcome, detail }) => (
-      <span title={detail ?? undefined}>
-        <Badge
-          tone={
-            outcome === null
-              ? 'info'
-              : outcome === 'completed'
-                ? 'good'
-                : outcome === 'superseded'
-                  ? 'quiet'
-                  : 'bad'
-          }
-        >
-          {outcome === null ? 'running' : inWords(outcome)}
+    cell: (attempt) => (
+      <span title={attempt.detail ?? undefined}>
+        <Badge tone={toneOf(attempt)}>
+          {isUnderWay(attempt) ? 'running' : inWords(attempt.outcome ?? 'ended')}
         </Badge>
       </span>
     ),

@@ -177,6 +177,29 @@ describe('the strip of a request', () => {
     expect(shown(queued.reader.segments)).toEqual(['queue 0-700']);
   });
 
+  test('finds the first token of an attempt whose worker died in its text', () => {
+    const lost = request([
+      attempt(1, { at: [20, Number.NaN, 1000], outcome: 'worker_lost' }),
+      attempt(2, { at: [1010, Number.NaN], run: 2, outcome: 'running' }),
+    ]);
+    const track = trackOf([
+      line(20, 'attempt', { attempt: 1 }),
+      chunk(100, 'a'),
+      chunk(900, 'b'),
+      line(1010, 'attempt', { attempt: 2 }),
+      line(1300, 'seam', { attempt: 2, outcome: 'passed' }),
+      chunk(1300, 'c'),
+    ]);
+    const open = { ...lost, status: 'running', ended_at: null } as const;
+    const strip = stripOf(open, track, start + 2000);
+    expect(strip.attempts.map(({ segments }) => shown(segments))).toEqual([
+      ['connect 20-100', 'tokens 100-900', 'silent 900-1000'],
+      ['connect 1010-1300', 'continued 1300-2000'],
+    ]);
+    expect(strip.attempts[1]?.end).toBeUndefined();
+    expect(strip.seams).toMatchObject([{ gapMs: 400, cut: { outcome: 'worker_lost' } }]);
+  });
+
   test('ends with the error of a request that failed in mid-answer', () => {
     const strip = stripOf(
       request([attempt(1, { at: [20, 100, 900], outcome: 'upstream_reset' })], {

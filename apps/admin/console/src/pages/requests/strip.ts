@@ -149,9 +149,13 @@ function attemptLane(attempt: Attempt, deliveries: readonly Delivery[], now: num
   const add = (kind: SegmentKind, from: number, to: number) => {
     if (to > from) segments.push({ kind, from, to, attempt: attempt.attempt });
   };
-  const token = attempt.first_token_at === null ? ended : Date.parse(attempt.first_token_at);
   const [delivery] = own;
   const last = own.at(-1);
+  // No record has the first token of an attempt that is under way, or whose worker died; its text tells it.
+  const token =
+    attempt.first_token_at === null
+      ? Math.min(delivery?.from ?? ended, ended)
+      : Date.parse(attempt.first_token_at);
   if (!delivery || !last) {
     add('connect', started, token);
     add('unused', token, ended);
@@ -169,11 +173,15 @@ function attemptLane(attempt: Attempt, deliveries: readonly Delivery[], now: num
   return { attempt, segments, end: endOfAttempt(attempt, ended) };
 }
 
-function endOfAttempt({ outcome }: Attempt, at: number): LaneEnd | undefined {
-  if (outcome === null) return undefined;
+function endOfAttempt(attempt: Attempt, at: number): LaneEnd | undefined {
+  if (isUnderWay(attempt)) return undefined;
+  const outcome = attempt.outcome ?? 'ended';
   const tone = outcome === 'completed' ? 'good' : calmOutcomes.has(outcome) ? 'quiet' : 'bad';
   return { at, outcome, tone };
 }
+
+/** The outcome of such an attempt is null or `running`. */
+export const isUnderWay = ({ ended_at: ended }: Attempt): boolean => ended === null;
 
 /** Nothing failed: another attempt won, or someone ended it on purpose. */
 const calmOutcomes = new Set(['superseded', 'handed_over', 'moved', 'client_gone', 'cancelled']);

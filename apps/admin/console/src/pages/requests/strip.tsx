@@ -1,7 +1,7 @@
-import { useComputed } from '@preact/signals';
+import { computed } from '@preact/signals';
 import type { Signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { count, duration } from '../../ui/format.ts';
+import { duration } from '../../ui/format.ts';
 import { axisOf, rhythmOf } from './axis.ts';
 import type { Axis } from './axis.ts';
 import type { Track } from './log-items.ts';
@@ -124,7 +124,10 @@ export function StripView(props: {
 }
 
 function Playhead({ at, axis }: { at: Signal<number | undefined>; axis: Axis }) {
-  const left = useComputed(() => (at.value === undefined ? undefined : axis.place(at.value)));
+  const left = useMemo(
+    () => computed(() => (at.value === undefined ? undefined : axis.place(at.value))),
+    [at, axis],
+  );
   if (left.value === undefined) return null;
   return <span class="playhead" style={{ left: `${left.value}%` }} />;
 }
@@ -159,9 +162,9 @@ function LaneView({ lane, axis, track }: { lane: Lane; axis: Axis; track: Track 
         {track && <Rhythm track={track} axis={axis} />}
         {end && endPlace !== undefined && (
           <li
-            class={`lane-end ${endPlace > 72 ? 'at-left' : ''}`}
+            class={`lane-end ${endPlace > 84 ? 'at-left' : ''}`}
             data-tone={end.tone}
-            style={endPlace > 72 ? { right: `${100 - endPlace}%` } : { left: `${endPlace}%` }}
+            style={endPlace > 84 ? { right: `${100 - endPlace}%` } : { left: `${endPlace}%` }}
             title={attempt?.detail ?? undefined}
           >
             <span class="mark" aria-hidden="true">
@@ -227,8 +230,10 @@ function Rhythm({ track, axis }: { track: Track; axis: Axis }) {
   );
 }
 
+export const milliseconds = (ms: number): string => `${Math.round(ms).toLocaleString('en')} ms`;
+
 export const gapText = ({ gapMs, isEstimate }: Seam): string =>
-  `${isEstimate ? '≈ ' : ''}${count(Math.round(gapMs))} ms`;
+  `${isEstimate ? '≈ ' : ''}${milliseconds(gapMs)}`;
 
 /** Why an attempt was cut, in few words. */
 export const whyOf = ({ cut, isReset }: Seam): string =>
