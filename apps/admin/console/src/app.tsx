@@ -12,6 +12,10 @@ const RequestDetail = lazy(
   async () => (await import('./pages/requests/request-detail.tsx')).RequestDetail,
 );
 const Fleet = lazy(async () => (await import('./pages/fleet/fleet.tsx')).Fleet);
+const Upstreams = lazy(async () => (await import('./pages/upstreams/upstreams.tsx')).Upstreams);
+const Queue = lazy(async () => (await import('./pages/queue/queue.tsx')).Queue);
+const Board = lazy(async () => (await import('./pages/board/board.tsx')).Board);
+const ClientSetup = lazy(async () => (await import('./pages/setup/setup.tsx')).ClientSetup);
 const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
 const KeyList = lazy(async () => (await import('./pages/keys/key-list.tsx')).KeyList);
 const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx')).KeyDetail);
@@ -31,6 +35,10 @@ export function App() {
           <Route path="/admin/console/requests" component={RequestList} />
           <Route path="/admin/console/requests/:id" component={RequestDetail} />
           <Route path="/admin/console/fleet" component={Fleet} />
+          <Route path="/admin/console/upstreams" component={Upstreams} />
+          <Route path="/admin/console/queue" component={Queue} />
+          <Route path="/admin/console/board" component={Board} />
+          <Route path="/admin/console/setup" component={ClientSetup} />
           <Route path="/admin/console/playground" component={Playground} />
           <Route path="/admin/console/keys" component={KeyList} />
           <Route path="/admin/console/keys/:id" component={KeyDetail} />
