@@ -34,6 +34,8 @@ const aliases: readonly {
   targets: readonly string[];
   /** More fields of the model, as lines of the config. */
   fields?: readonly string[];
+  /** Its targets continue a trailing assistant message, so that a rescue takes no longer than a first token. */
+  canPrefill?: boolean;
 }[] = [
   {
     name: 'simulated',
@@ -45,6 +47,7 @@ const aliases: readonly {
     about: 'an answer of 16 seconds, to break something in the middle (/admin/console/playground)',
     targets: [`healthy:${longPace}`, `healthy:${longPace}`],
     fields: ['idleTimeout: 2s # a stalled provider is left sooner than by default'],
+    canPrefill: true,
   },
   { name: 'simulated-fast', about: 'the same, all at once', targets: ['healthy', 'healthy'] },
   {
@@ -85,13 +88,14 @@ export function writeSimulatedConfig(file: string): void {
     '# POST /admin/chaos, and the console, may kill workers and break off answers of the simulated providers.',
     'chaos: true',
     'models:',
-    ...aliases.flatMap(({ name, about, targets, fields = [] }) => [
+    ...aliases.flatMap(({ name, about, targets, fields = [], canPrefill = false }) => [
       `  ${name}: # ${about}`,
       ...fields.map((field) => `    ${field}`),
       '    targets:',
       ...targets.map((model, index) => {
         const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
-        return `      - { provider: ${provider}, model: '${model}' }`;
+        const prefill = canPrefill ? ', prefill: true' : '';
+        return `      - { provider: ${provider}, model: '${model}'${prefill} }`;
       }),
     ]),
   ];

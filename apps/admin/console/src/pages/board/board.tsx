@@ -10,9 +10,14 @@ export function Board() {
       <PageHead
         title="Bull Board"
         lead={
-          session?.board === 'remove'
-            ? 'The jobs of the queue as BullMQ has them. The config allows to remove them and to pause the queue.'
-            : 'The jobs of the queue as BullMQ has them, to read. `board: remove` in the config allows more.'
+          session?.board === 'remove' ? (
+            'The jobs of the queue as BullMQ has them. The config allows to remove them and to pause the queue.'
+          ) : (
+            <>
+              The jobs of the queue as BullMQ has them, to read: <code>board: remove</code> in the
+              config allows more.
+            </>
+          )
         }
       >
         <a class="button" href="/admin/queues" target="_blank" rel="noreferrer">

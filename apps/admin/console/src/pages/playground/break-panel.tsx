@@ -16,7 +16,8 @@ const actions: readonly { action: ChaosAction; title: string; about: string }[] 
   {
     action: 'stall',
     title: 'Stall the provider',
-    about: 'It stays connected and says nothing more; the worker leaves it after `idleTimeout`.',
+    about:
+      'It stays connected and says nothing more; the worker leaves it after the idle timeout of the model.',
   },
 ];
 

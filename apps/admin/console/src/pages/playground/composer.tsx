@@ -72,7 +72,7 @@ export function Composer(props: ComposerProps) {
               autocomplete="off"
               spellcheck={false}
               placeholder={props.needsKey ? 'needed here' : 'none needed'}
-              aria-invalid={props.needsKey}
+              aria-invalid={props.needsKey ? true : undefined}
               value={clientKey.value}
               onChange={(event) => setClientKey(event.currentTarget.value)}
             />

@@ -42,9 +42,10 @@ export function FactsPanel({ answer }: { answer: Answer | undefined }) {
         <Figure label="Tokens" value={count(outputTokens ?? tokens)} />
         <Figure label="Tokens per second" value={rate === undefined ? unknown : rate.toFixed(1)} />
         <Figure
-          label={pauses.length > 1 ? 'Pauses' : 'Pause'}
+          label={pauses.length > 1 ? 'Longest pause' : 'Pause'}
           tone={pauses.length > 0 ? 'seam' : 'quiet'}
-          value={pauses.length === 0 ? 'none' : pauses.map((ms) => duration(ms)).join(', ')}
+          value={pauses.length === 0 ? 'none' : duration(Math.max(...pauses))}
+          note={pauses.length > 1 ? `of ${pauses.length}` : undefined}
         />
       </Figures>
       <dl class="facts">

@@ -52,7 +52,10 @@ export OPENAI_API_KEY=${shellWord(key)}`,
       install: 'pip install openai',
       text: `from openai import OpenAI
 
-client = OpenAI(base_url=${literal(base)}, api_key=${literal(key)})
+client = OpenAI(
+    base_url=${literal(base)},
+    api_key=${literal(key)},
+)
 stream = client.chat.completions.create(
     model=${literal(model)},
     messages=[{"role": "user", "content": "Hello"}],
@@ -68,18 +71,23 @@ for chunk in stream:
       install: 'npm install openai',
       text: `import OpenAI from 'openai';
 
-const client = new OpenAI({ baseURL: ${literal(base)}, apiKey: ${literal(key)} });
+const client = new OpenAI({
+  baseURL: ${literal(base)},
+  apiKey: ${literal(key)},
+});
 const stream = await client.chat.completions.create({
   model: ${literal(model)},
   messages: [{ role: 'user', content: 'Hello' }],
   stream: true,
 });
-for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? '');`,
+for await (const { choices } of stream) {
+  process.stdout.write(choices[0]?.delta?.content ?? '');
+}`,
     },
     {
       id: 'vercel',
       title: 'Vercel AI SDK',
-      note: '`@ai-sdk/openai` itself asks for the Responses API, which is not served: use the compatible provider.',
+      note: 'The package @ai-sdk/openai asks for the Responses API, which is not served: use the compatible provider.',
       install: 'npm install ai @ai-sdk/openai-compatible',
       text: `import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { streamText } from 'ai';
@@ -98,7 +106,11 @@ for await (const text of textStream) process.stdout.write(text);`,
       install: 'pip install langchain-openai',
       text: `from langchain_openai import ChatOpenAI
 
-model = ChatOpenAI(base_url=${literal(base)}, api_key=${literal(key)}, model=${literal(model)})
+model = ChatOpenAI(
+    base_url=${literal(base)},
+    api_key=${literal(key)},
+    model=${literal(model)},
+)
 for chunk in model.stream("Hello"):
     print(chunk.content, end="", flush=True)`,
     },
@@ -113,7 +125,9 @@ const model = new ChatOpenAI({
   apiKey: ${literal(key)},
   configuration: { baseURL: ${literal(base)} },
 });
-for await (const chunk of await model.stream('Hello')) process.stdout.write(String(chunk.content));`,
+for await (const chunk of await model.stream('Hello')) {
+  process.stdout.write(String(chunk.content));
+}`,
     },
     {
       id: 'continue',
