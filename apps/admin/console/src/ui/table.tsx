@@ -55,7 +55,8 @@ export function Table<Row>(props: TableProps<Row>) {
 
   if (rows.length === 0 && props.empty !== undefined) return <>{props.empty}</>;
   return (
-    <div class="table-frame">
+    // A table that is wider than the screen is scrolled by its links, or by itself.
+    <div class="table-frame" tabIndex={hrefOf ? undefined : 0}>
       <table
         aria-label={props.label}
         aria-rowcount={rows.length + 1}

@@ -5,7 +5,7 @@ import { toFailure } from '../../api/use-poll.ts';
 import { tell } from '../../ui/actions.tsx';
 import { count } from '../../ui/format.ts';
 import { Badge, Failure, Panel } from '../../ui/panel.tsx';
-import { rangeOfLine, textOf } from './fields.ts';
+import { rangeOfLine, sideOf, textOf } from './fields.ts';
 import type { Checked, Difference, Finding } from './fields.ts';
 
 /** The most that the API takes. */
@@ -113,6 +113,9 @@ function Result({ of: checked, goTo }: { of: Checked; goTo(line: number): void }
       <Findings of={problems} tone="bad" goTo={goTo} />
       <Findings of={warnings} tone="warn" goTo={goTo} />
       {diff.length > 0 && <Differences of={diff} />}
+      {diff.some(({ from }) => textOf(from).includes('(not shown)')) && (
+        <p class="note">Of a secret it says that it differs, and no more.</p>
+      )}
       {checked.truncated === true && (
         <p class="note">There are more changes than these {count(diff.length)}.</p>
       )}
@@ -152,7 +155,7 @@ function Findings(props: {
 
 function Differences({ of: diff }: { of: readonly Difference[] }) {
   return (
-    <div class="table-frame diff">
+    <div class="table-frame diff" tabIndex={0}>
       <table aria-label="What the config would change">
         <thead>
           <tr>
@@ -163,17 +166,27 @@ function Differences({ of: diff }: { of: readonly Difference[] }) {
           </tr>
         </thead>
         <tbody>
-          {diff.map(({ path, from, to, needs_restart: needsRestart }) => (
-            <tr key={path}>
+          {diff.map((one) => (
+            <tr key={one.path}>
               <td>
-                <code>{path}</code>
+                <code>{one.path}</code>
               </td>
               <td>
-                {from === null ? <span class="note">not there</span> : <del>{textOf(from)}</del>}
+                {one.from === null ? (
+                  <span class="note">not there</span>
+                ) : (
+                  <del>{sideOf(one, one.from)}</del>
+                )}
               </td>
-              <td>{to === null ? <span class="note">removed</span> : <ins>{textOf(to)}</ins>}</td>
               <td>
-                {needsRestart ? (
+                {one.to === null ? (
+                  <span class="note">removed</span>
+                ) : (
+                  <ins>{sideOf(one, one.to)}</ins>
+                )}
+              </td>
+              <td>
+                {one.needs_restart ? (
                   <Badge tone="warn">with a restart</Badge>
                 ) : (
                   <Badge tone="good">within two seconds</Badge>

@@ -52,13 +52,19 @@ function Field({ name, value, wanted, depth }: FieldProps) {
       <summary>
         <span class="name">{name}:</span>{' '}
         <span class="note">
-          {fields.length} {fields.length === 1 ? 'field' : 'fields'}
+          {fields.length} {Array.isArray(value) ? 'in the list' : 'inside'}
         </span>
       </summary>
       {fields
         .filter(([inner, of]) => contains(inner, of, below))
-        .map(([inner, of]) => (
-          <Field key={inner} name={inner} value={of} wanted={below} depth={depth + 1} />
+        .map(([inner, of], index) => (
+          <Field
+            key={`${index} ${inner}`}
+            name={inner}
+            value={of}
+            wanted={below}
+            depth={depth + 1}
+          />
         ))}
     </details>
   );

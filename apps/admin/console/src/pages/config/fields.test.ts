@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { contains, fieldsOf, rangeOfLine, readingOf, textOf, usualHash } from './fields.ts';
+import { contains, fieldsOf, rangeOfLine, readingOf, sideOf, textOf, usualHash } from './fields.ts';
 
 describe('the processes of a fleet', () => {
   test('that use another config than most of them are those that differ', () => {
@@ -50,6 +50,12 @@ describe('a field of the config', () => {
     expect(contains('models', config, 'claude')).toBe(false);
     expect(contains('anything', 1, '')).toBe(true);
   });
+});
+
+test('a side of a difference has its value, and its reading if it has a unit', () => {
+  const difference = { path: 'models.a.b.timeoutMs', from: 1000, to: null, needs_restart: false };
+  expect(sideOf(difference, 1000)).toBe('1000 (1.00 s)');
+  expect(sideOf({ ...difference, path: 'shards' }, 2)).toBe('2');
 });
 
 describe('the line of a problem', () => {

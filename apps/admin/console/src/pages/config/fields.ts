@@ -57,6 +57,13 @@ export function readingOf(name: string, value: unknown): string | undefined {
   return /bytes$/i.test(name) ? bytes(value) : undefined;
 }
 
+/** A side of a difference, in the units that people read. */
+export function sideOf({ path }: Difference, value: unknown): string {
+  const name = path.slice(path.lastIndexOf('.') + 1);
+  const reading = readingOf(name, value);
+  return reading === undefined ? textOf(value) : `${textOf(value)} (${reading})`;
+}
+
 /** The fields of a value; undefined for one that is shown in its line. */
 export function fieldsOf(value: unknown): [name: string, value: unknown][] | undefined {
   if (typeof value !== 'object' || value === null) return undefined;

@@ -35,12 +35,12 @@ export function RecordPanel({ of: record, title }: { of: DebugRecord; title: str
         </p>
       )}
       <div class="calls">
-        <section aria-label="What was sent">
+        <div>
           <h3>Sent to {sent.path}</h3>
           <Headers of={sent.headers} />
           <CodeBlock text={readable(sent.body)} />
-        </section>
-        <section aria-label="What came back">
+        </div>
+        <div>
           {answer ? (
             <>
               <h3>
@@ -52,7 +52,7 @@ export function RecordPanel({ of: record, title }: { of: DebugRecord; title: str
           ) : (
             <h3>No answer began</h3>
           )}
-        </section>
+        </div>
       </div>
     </Panel>
   );

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
+import { setClientKey } from '../../api/client-key.ts';
 import { call } from '../../api/client.ts';
-import { freshSecret } from '../../api/fresh-secret.ts';
 import { toFailure } from '../../api/use-poll.ts';
 import { CodeBlock, Dialog } from '../../ui/actions.tsx';
 import { Field } from '../../ui/field.tsx';
@@ -18,11 +18,7 @@ export function SecretDialog(props: { of: KeyWithSecret; onClose(): void }) {
       </p>
       <CodeBlock text={secret} />
       <div class="actions">
-        <a
-          class="button"
-          href="/admin/console/setup"
-          onClick={() => (freshSecret.value = { id, secret })}
-        >
+        <a class="button" href="/admin/console/setup" onClick={() => setClientKey(secret)}>
           Set a client up with it
         </a>
         <button type="button" class="primary" onClick={props.onClose}>

@@ -24,11 +24,11 @@ describe('a message', () => {
     expect(lastTry(delivery({ attempts: 2, status: 500 }))).toBe('answered 500');
   });
 
-  test('says when it is tried next, if it is', () => {
+  test('that waits says how often it was tried, and when it is tried next', () => {
     const now = Date.parse('2026-01-01T00:00:00Z');
-    expect(nextTry(delivery({ next_at: '2026-01-01T00:05:00Z' }), now)).toBe('in 5.0 min');
-    expect(nextTry(delivery({ next_at: '2025-12-31T23:59:00Z' }), now)).toBe('now');
-    expect(nextTry(delivery({ state: 'dead' }), now)).toBe('–');
+    expect(nextTry(delivery({ next_at: '2026-01-01T00:05:00Z' }), now)).toBe('0, next in 5.0 min');
+    expect(nextTry(delivery({ next_at: '2025-12-31T23:59:00Z' }), now)).toBe('0, next now');
+    expect(nextTry(delivery({ attempts: 3 }), now)).toBe('3, next now');
   });
 
   test('shows its URL without the query', () => {

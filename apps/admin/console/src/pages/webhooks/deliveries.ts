@@ -34,11 +34,10 @@ export function lastTry({ state, attempts, status, last_error: error }: Delivery
   return attempts === 0 ? 'none yet' : unknown;
 }
 
-/** When it is tried next. */
-export function nextTry({ state, next_at: at }: Delivery, now = Date.now()): string {
-  if (state !== 'waiting') return unknown;
+/** How often a waiting message was tried, and when it is tried next. */
+export function nextTry({ attempts, next_at: at }: Delivery, now = Date.now()): string {
   const ms = at === null ? 0 : Date.parse(at) - now;
-  return ms > 0 ? `in ${duration(ms)}` : 'now';
+  return `${attempts}, next ${ms > 0 ? `in ${duration(ms)}` : 'now'}`;
 }
 
 /** A URL without its query, which may hold a token of the receiver, for a row; whole in its title. */

@@ -68,7 +68,7 @@ export function WebhooksPage() {
                   </a>
                 ))}
               </div>
-              <Panel>
+              <Panel class="deliveries">
                 <DeliveryTable of={data} state={state} refresh={answer.refresh} />
               </Panel>
             </>
@@ -150,12 +150,14 @@ function DeliveryTable(props: { of: Deliveries; state: string; refresh(): void }
                 </a>
               ),
           },
-          { title: 'Attempts', isNumber: true, cell: ({ attempts }) => count(attempts) },
+          {
+            title: 'Attempts',
+            cell: (one) => (one.state === 'waiting' ? nextTry(one) : count(one.attempts)),
+          },
           {
             title: 'Last attempt',
             cell: (one) => <span title={one.last_error ?? undefined}>{lastTry(one)}</span>,
           },
-          { title: 'Next', isMinor: true, cell: (one) => nextTry(one) },
           {
             title: 'Actions',
             cell: ({ id, event, state: now }) => (
