@@ -32,6 +32,9 @@ export const actions: readonly string[] = [
   'queue.change',
   'webhook.replay',
   'webhook.delete',
+  'session.start',
+  'session.end',
+  'chaos',
 ];
 
 /** The page that shows what an entry acted on; undefined if none does. */
