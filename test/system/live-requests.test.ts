@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ask, requestId } from '../kit/client.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
+import { ask, createJob, follow, requestId } from '../kit/client.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, jsonOf } from '../kit/http.ts';
-import { chunks } from '../kit/judge.ts';
+import { chunks, expectWhole } from '../kit/judge.ts';
 
 // What operators see of requests under way, and what they can do with them.
 
-const tokens = 400;
+/** Half a minute: streams end when they are hurried, also on a slow machine. */
+const tokens = 1500;
 const slow = `healthy:tokens=${tokens},pace=20`;
 
 let fleet: Fleet;
@@ -17,7 +19,11 @@ beforeAll(async () => {
     { provider: 'primary', model: slow },
     { provider: 'backup', model: slow },
   ];
-  fleet = await startFleet({ admin: true, models: { slow, two: { targets: two } } });
+  fleet = await startFleet({
+    admin: true,
+    models: { slow, two: { targets: two }, big: 'big:bytes=25165824' },
+    config: { limits: { readerBuffer: '256KiB', streamLog: '256MiB' } },
+  });
 });
 afterAll(() => fleet?.close());
 beforeEach(() => {
@@ -152,5 +158,131 @@ describe('one request', () => {
     }
     expect(pages).toEqual(whole.data);
     expect((await admin(`requests/${id}/log?after=x`)).status).toBe(400);
+  });
+});
+
+describe('a move', () => {
+  const move = (id: string, body?: object) => admin(`requests/${id}/move`, 'POST', body);
+
+  test('in the middle of an answer leaves the client a whole text, and its attempt says so', async () => {
+    const stream = ask(fleet.url, 'two');
+    await stream.until(chunks(10));
+    const id = await requestId(stream);
+    const from = (await liveEntry(id))?.provider;
+    const to = from === 'primary' ? 'backup' : 'primary';
+    expect(await move(id)).toMatchObject({ status: 200, body: { id, from: `${from}/${slow}` } });
+    await expect.poll(() => liveEntry(id)).toMatchObject({ provider: to, attempt: 2, rescues: 1 });
+    // Back again, by name.
+    expect((await move(id, { target: `${from}/${slow}` })).status).toBe(200);
+    await expect
+      .poll(() => liveEntry(id))
+      .toMatchObject({ provider: from, attempt: 3, rescues: 2 });
+    fleet.hurry();
+    await expectWhole(stream, expectedText({ tokens }));
+    const { body } = await admin(`requests/${id}`);
+    const outcomes = (body['attempts'] as unknown as { outcome: string }[]).map(
+      ({ outcome }) => outcome,
+    );
+    expect(outcomes).toEqual(['moved', 'moved', 'completed']);
+    // No breaker has counted it.
+    const { targets } = (await admin('upstreams')).body as unknown as {
+      targets: { target: string; state: string }[];
+    };
+    expect(new Set(targets.map(({ state }) => state))).toEqual(new Set(['closed']));
+    expect((await move(id)).body).toMatchObject({ error: { code: 'not_running' } });
+    await expect
+      .poll(async () => (await admin(`audit?action=request.move&target=${id}`)).body)
+      .toMatchObject({ data: [{ outcome: 'not_running' }, { outcome: 'ok' }, { outcome: 'ok' }] });
+  });
+
+  test('is refused where the answer cannot go on, and the stream stays as it is', async () => {
+    const stream = ask(fleet.url, 'slow');
+    await stream.until(chunks(3));
+    const id = await requestId(stream);
+    expect(await move(id)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'no_other_target' } },
+    });
+    expect((await move(id, { target: 'nobody/x' })).status).toBe(400);
+    expect((await move(id, { target: 3 })).status).toBe(400);
+    expect((await move(id, { to: 'primary/x' })).status).toBe(400);
+    fleet.hurry();
+    await expectWhole(stream, expectedText({ tokens }));
+  });
+});
+
+describe('a cancelled request', () => {
+  test('ends for its client and at its provider', async () => {
+    const stream = ask(fleet.url, 'slow');
+    await stream.until(chunks(3));
+    const id = await requestId(stream);
+    expect(await admin(`requests/${id}/cancel`, 'POST')).toMatchObject({
+      status: 200,
+      body: { id, status: 'cancelled' },
+    });
+    expect((await stream.ended).text).toContain('error');
+    await expect.poll(() => liveEntry(id)).toBeUndefined();
+    await expect
+      .poll(async () => (await admin(`requests/${id}`)).body)
+      .toMatchObject({ status: 'cancelled', attempts: [{ outcome: 'cancelled' }] });
+  });
+});
+
+type ReaderEntry = {
+  transport: string;
+  native: boolean;
+  entry: string;
+  lag_entries: number;
+  lag_ms: number;
+  buffered_bytes: number;
+};
+
+describe('the readers of a request', () => {
+  test('are listed with their transport and their lag', async () => {
+    const id = await createJob(fleet.url, 'big');
+    const readers = async () =>
+      ((await admin(`requests/${id}/readers`)).body as unknown as { data: ReaderEntry[] }).data;
+    expect(await readers()).toEqual([]);
+    const reading = { keepText: false };
+    const fast = follow(fleet.url, id, undefined, reading);
+    const slowReader = follow(fleet.url, id, undefined, reading);
+    await slowReader.until((one) => one.bytes > 0);
+    slowReader.pause();
+    const isBehind = ({ lag_entries, lag_ms, buffered_bytes }: ReaderEntry) =>
+      lag_entries > 10 && lag_ms > 100 && buffered_bytes > 0;
+    await expect
+      .poll(async () => (await readers()).find(isBehind), { timeout: 20_000 })
+      .toMatchObject({ transport: 'sse', native: true });
+    slowReader.leave();
+    fast.leave();
+    await admin(`requests/${id}/cancel`, 'POST');
+    await expect.poll(readers).toEqual([]);
+  });
+});
+
+describe('the queue', () => {
+  type Queue = { waiting: number; data: { id: string; reason: string; position: number }[] };
+  const queue = async () => (await admin('queue')).body as unknown as Queue;
+
+  test('says why a request waits, and a waiting one can be cancelled', async () => {
+    await fleet.killWorkers();
+    const ids = [await createJob(fleet.url, 'slow'), await createJob(fleet.url, 'slow')];
+    const entries = async () => (await queue()).data.filter(({ id }) => ids.includes(id));
+    const expected = ids.map((id) => ({
+      id,
+      model: 'slow',
+      class: 'normal',
+      reason: 'No worker is there to take it.',
+    }));
+    await expect.poll(entries, { timeout: 10_000 }).toMatchObject(expected);
+    expect(await liveEntry(ids[0] ?? '')).toMatchObject({ state: 'queued', worker: null });
+    const [first = '', second = ''] = ids;
+    expect((await admin(`requests/${first}`)).body).toMatchObject({ status: 'queued' });
+    expect((await admin(`requests/${first}/move`, 'POST')).status).toBe(409);
+    expect((await admin(`requests/${first}/cancel`, 'POST')).status).toBe(200);
+    await expect.poll(entries).toMatchObject([{ id: second }]);
+    expect((await admin(`requests/${second}/cancel`, 'POST')).status).toBe(200);
+    await expect.poll(entries).toEqual([]);
+    await fleet.addWorker();
   });
 });

@@ -103,6 +103,7 @@ export function buildApp({
 const paths = [
   '/admin',
   '/admin/live',
+  '/admin/queue',
   '/admin/fleet',
   '/admin/fleet/{process}/drain',
   '/admin/fleet/{process}/resume',
@@ -113,6 +114,9 @@ const paths = [
   '/admin/summary',
   '/admin/series',
   '/admin/requests/{id}/log',
+  '/admin/requests/{id}/readers',
+  '/admin/requests/{id}/cancel',
+  '/admin/requests/{id}/move',
   '/admin/keys',
   '/admin/keys/{id}',
   '/admin/keys/{id}/rotate',

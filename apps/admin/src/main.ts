@@ -14,6 +14,7 @@ import { createRedisDebugQueue } from '@millrace/shared/store/debug-log/redis-de
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { createRedisInquiries } from '@millrace/shared/store/inquiries/redis-inquiries';
+import type { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { createTimedLog } from '@millrace/shared/store/stream-log/redis-timed-log';
 import { readWaitingList } from '@millrace/shared/store/queue/waiting-list';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
@@ -27,6 +28,7 @@ import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
 import { consoleRoutes } from './api/console-routes.ts';
+import { requestOrders } from './api/request-orders.ts';
 import { requestRoutes } from './api/request-routes.ts';
 import { liveRoutes } from './api/live-routes.ts';
 import { chaosRoutes } from './chaos/chaos-routes.ts';
@@ -189,6 +191,7 @@ const attention = startAttention({
   onError,
 });
 const inquiries = createRedisInquiries({ redis, keys, processes: () => fleet.list() });
+let bullQueue: Promise<ReturnType<typeof createBullQueue>> | undefined;
 const timedLog = createTimedLog({ redis, keys });
 const sample = createLiveSamples({
   inquiries,
@@ -248,6 +251,14 @@ const app = buildApp({
     webhookRoutes(to, { deliveries: webhooks?.deliveries, isReady, onError });
     attentionRoutes(to, { attention, isReady, onError });
     liveRoutes(to, { sample, isReady, onError });
+    requestOrders(to, {
+      log,
+      timedLog,
+      inquiries,
+      removeJob: async (id) => (await openBullQueue()).remove(id),
+      isReady,
+      onError,
+    });
     requestRoutes(to, {
       ledger,
       describe: (id) => log.describe(id),
@@ -265,7 +276,11 @@ const app = buildApp({
       kill: (worker, request) => sendKill(redis, keys, worker, request),
       onError,
     });
-    boardRoutes(to, { queues: openQueues, mode: config.board, audit });
+    boardRoutes(to, {
+      queues: async () => (await openBullQueue()).board,
+      mode: config.board,
+      audit,
+    });
   },
   onError,
 });
@@ -307,11 +322,13 @@ onSignals({
   },
 });
 
-/** The queues of all shards. BullMQ is loaded with the first look at them. */
-async function openQueues() {
-  const { createBullQueue } = await import('@millrace/shared/store/queue/bullmq-queue');
-  const { shards, retentionMs } = config;
-  return createBullQueue({ redis, keys, shards, retentionMs, onError }).board;
+/** The queues of all shards. BullMQ is loaded with the first use of them. */
+function openBullQueue() {
+  bullQueue ??= import('@millrace/shared/store/queue/bullmq-queue').then((bull) => {
+    const { shards, retentionMs } = config;
+    return bull.createBullQueue({ redis, keys, shards, retentionMs, onError });
+  });
+  return bullQueue;
 }
 
 /** undici and BullMQ's worker are loaded only where webhooks are sent. */

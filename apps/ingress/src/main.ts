@@ -23,6 +23,7 @@ import type { Presence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { findControlPlane } from '@millrace/shared/store/control-plane';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
+import { createRedisRespondent } from '@millrace/shared/store/inquiries/redis-inquiries';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { startTelemetry } from '@millrace/shared/telemetry/start';
@@ -104,10 +105,18 @@ const operatorDrain = createOperatorDrain({
   onRefusing: () => connections.drain(),
 });
 let receiveOrder: Presence['receive'] = () => {};
+const respondent = createRedisRespondent({
+  redis,
+  keys,
+  name,
+  answer: (inquiry) => (inquiry.kind === 'readers' ? relay.look(inquiry.id) : undefined),
+  onError,
+});
 const inbox = await channels.openInbox(name, {
   onFrame: (frame) => relay.onFrame(frame),
   onGap: () => relay.onGap(),
   onOrder: (order) => receiveOrder(order),
+  onInquiry: respondent.receive,
 });
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const heartbeat = createHeartbeat({

@@ -358,13 +358,14 @@ function answerInquiry(inquiry: Inquiry): RunsAnswer | MoveAnswer | PoolsAnswer 
 }
 
 function lookAtRuns(): RunsAnswer {
-  const { places, models } = intake.snapshot();
+  const { places, running, models } = intake.snapshot();
   const skipped = Object.entries(models).filter(([, one]) => one.skipped);
   const why = (model: string) =>
     upstreams.availabilityOf(model) === 'broken' ? 'broken' : 'limited';
   return {
     ...runs.look(),
     slots: places,
+    busy: running,
     skipped: Object.fromEntries(skipped.map(([model]) => [model, why(model)])),
   };
 }

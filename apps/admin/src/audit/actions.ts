@@ -18,6 +18,8 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'POST /admin/chaos': 'chaos',
   'POST /admin/webhooks/:id/replay': 'webhook.replay',
   'DELETE /admin/webhooks/:id': 'webhook.delete',
+  'POST /admin/requests/:id/cancel': 'request.cancel',
+  'POST /admin/requests/:id/move': 'request.move',
   'POST /admin/upstreams/:target/open': 'upstream.open',
   'POST /admin/upstreams/:target/close': 'upstream.close',
 };

@@ -24,6 +24,7 @@ const worker = (name: string, runs: RunView[], more: object = {}) => ({
   rescued: 0,
   byKey: {},
   slots: 8,
+  busy: runs.length,
   skipped: {},
   ...more,
 });

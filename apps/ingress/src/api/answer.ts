@@ -84,6 +84,11 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
       },
       lines: writer.lines,
       hasRoom: writer.hasRoom,
+      describe: () => ({
+        transport: meta.stream ? 'sse' : 'json',
+        native: false,
+        buffered: writer.held(),
+      }),
       reset: writer.reset,
       refused(refused) {
         const error = errorOf(refused);

@@ -1,5 +1,6 @@
 import {
   compareEntryIds,
+  formatEntryId,
   isTerminalLine,
   kindOf,
   logStart,
@@ -7,6 +8,7 @@ import {
   unpack,
 } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { ReaderView } from '@millrace/shared/domain/inquiry';
 import { isDamage } from '@millrace/shared/store/redis-failure';
 import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Limiter } from '../admission/limiter.ts';
@@ -42,7 +44,12 @@ export type ReaderSink = {
    * time. The relay has closed the reader.
    */
   gone(reason: GoneReason): void;
+  /** What operators see of the connection; undefined before it is known. */
+  describe?(): ConnectionView | undefined;
 };
+
+/** A reader's connection, as operators see it. */
+export type ConnectionView = Pick<ReaderView, 'transport' | 'native' | 'buffered'>;
 
 export type GoneReason = 'expired' | 'broken' | 'overdue';
 
@@ -86,6 +93,7 @@ export class LogReader {
   readonly #deps: LogReaderDeps;
   readonly #sink: ReaderSink;
   readonly #life: ReaderLife | undefined;
+  readonly #since: number;
   #mode: Mode;
   #cursor: EntryId;
   /** The newest line known since the last read began. */
@@ -107,7 +115,7 @@ export class LogReader {
     this.#mode = mode;
     this.#cursor = after;
     this.#newest = after;
-    this.#heardAt = this.#givenAt = deps.now();
+    this.#since = this.#heardAt = this.#givenAt = deps.now();
     this.#overAt = life ? overAt(life, undefined) : Infinity;
   }
 
@@ -142,6 +150,12 @@ export class LogReader {
     if (this.#mode !== 'live' || compareEntryIds(last, this.#cursor) <= 0) return;
     if (sameEntryId(prev, this.#cursor)) this.#deliver(unpack(last, texts, this.#cursor));
     else this.#read();
+  }
+
+  /** What operators see of it. */
+  view(): ReaderView | undefined {
+    const connection = this.#sink.describe?.();
+    return connection && { ...connection, since: this.#since, entry: formatEntryId(this.#cursor) };
   }
 
   /** The log reaches up to `last`. */

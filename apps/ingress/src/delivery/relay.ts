@@ -1,5 +1,7 @@
 import { logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
+import { maxReadersInAnswer } from '@millrace/shared/domain/inquiry';
+import type { ReadersAnswer } from '@millrace/shared/domain/inquiry';
 import type { Frame, StreamLog } from '@millrace/shared/store/stream-log/port';
 import { createLimiter } from '../admission/limiter.ts';
 import { LogReader } from './log-reader.ts';
@@ -40,6 +42,8 @@ export type Relay = {
    */
   takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
+  /** What operators see of the readers of a request. */
+  look(id: string): ReadersAnswer;
   /** Requests with a hold. */
   readonly held: number;
   /** Reads of logs that run or wait. */
@@ -133,6 +137,10 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       for (const reader of all()) reader.onGap();
     },
     takeQuiet,
+    look(id) {
+      const views = [...of(id)].flatMap((reader) => reader.view() ?? []);
+      return { readers: views.slice(0, maxReadersInAnswer), total: views.length };
+    },
     get readers() {
       return count;
     },

@@ -1,5 +1,6 @@
 import type { Line } from '@millrace/shared/domain/entry';
 import type { Caller } from '@millrace/shared/store/stream-log/port';
+import type { ConnectionView } from '../delivery/log-reader.ts';
 import type { Refused } from '../errors.ts';
 
 /** The client of an exchange: it encodes and writes, and does not know the request's life. */
@@ -18,6 +19,8 @@ export type Client = {
   opening?(): void;
   lines(batch: readonly Line[]): boolean;
   hasRoom?: (() => boolean) | undefined;
+  /** Its connection, as operators see it. */
+  describe?(): ConnectionView;
   /** The log lost lines. `again`: the client discards the answer and reads it from its start. `lost`: it cannot. */
   reset(reason: 'cursor_ahead'): 'again' | 'lost';
   /** The last call: the client gets an error. */

@@ -319,6 +319,7 @@ class Driver implements Exchange {
     return {
       lines: (batch) => this.#lines(batch),
       hasRoom: () => client.hasRoom?.() !== false,
+      describe: () => client.describe?.(),
       reset: (reason) => {
         if (client.reset(reason) === 'lost') this.#dispatch({ kind: 'lost' });
       },

@@ -15,6 +15,7 @@ export type AuditAction =
   | 'upstream.open'
   | 'upstream.close'
   | 'request.cancel'
+  | 'request.move'
   | 'queue.change'
   | 'chaos'
   | 'webhook.replay'

@@ -49,8 +49,9 @@ export type RunsAnswer = {
   rescued: number;
   /** All runs by the id of their API key, at most `maxKeysInAnswer`. */
   byKey: Readonly<Record<string, number>>;
-  /** How many runs the worker takes now. */
+  /** How many runs the worker takes now, and how many of them it has: those that wait for a target take no slot. */
   slots: number;
+  busy: number;
   /** Models that the worker does not take now, and why. */
   skipped: Readonly<Record<string, 'limited' | 'broken'>>;
 };

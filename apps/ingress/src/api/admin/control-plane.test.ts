@@ -21,6 +21,14 @@ describe('a change of a target is no change of keys', () => {
   });
 });
 
+test('an order for a request is no change of keys', () => {
+  for (const order of ['cancel', 'move']) {
+    expect(mayChangeKeys('POST', `/admin/requests/req_0_0mh000000abc/${order}`)).toBe(false);
+  }
+  expect(mayChangeKeys('POST', '/admin/requests/../keys')).toBe(true);
+  expect(mayChangeKeys('POST', '/admin/requests/a/other')).toBe(true);
+});
+
 describe('what may lead to keys', () => {
   test.each([
     '/admin/keys',

@@ -75,6 +75,7 @@ export function streamEvents(options: EventsOptions): void {
   const client = {
     lines,
     hasRoom: writer.hasRoom,
+    describe: () => ({ transport: 'sse', native: true, buffered: writer.held() }) as const,
     reset,
     refused(refused: Refused) {
       const { error } = errorOf(refused);

@@ -17,7 +17,7 @@ test('the first report of a queue position is awaited only so long', async () =>
     exchanges: { read: () => ({ resume() {}, leave() {}, isOver: false }) },
     queuePositions: { watch: () => ({ reported: new Promise(() => {}), stop() {} }) },
   } as unknown as Services;
-  const writer = { send: () => true, hasRoom: () => true };
+  const writer = { send: () => true, hasRoom: () => true, held: () => 0 };
   const requests = new SocketRequests({ services, writer, onUnused() {} });
   const meta = { id: newRequestId(0, 0) } as RequestMeta;
   const told = vi.fn<() => void>();
@@ -42,7 +42,7 @@ test('a create frame that joins a request which its socket reads already ends it
     },
     queuePositions: { watch: () => ({ reported: Promise.resolve(), stop() {} }) },
   } as unknown as Services;
-  const writer = { send: () => true, hasRoom: () => true };
+  const writer = { send: () => true, hasRoom: () => true, held: () => 0 };
   const requests = new SocketRequests({ services, writer, onUnused() {} });
   const meta = { id, model: 'm' } as RequestMeta;
   await requests.subscribe({ meta, last: logStart, ended: undefined }, logStart);

@@ -7,6 +7,7 @@ import type { ApiError } from '../../api-error.ts';
 import type { PositionWatch } from '../../delivery/queue-position.ts';
 import { createReadScheduler } from '../../delivery/read-scheduler.ts';
 import type { ReadScheduler, ScheduledRead } from '../../delivery/read-scheduler.ts';
+import type { ConnectionView } from '../../delivery/log-reader.ts';
 import type { SocketWriter } from '../../delivery/socket-writer.ts';
 import { startOf } from '../../delivery/start.ts';
 import type { Refused } from '../../errors.ts';
@@ -29,7 +30,7 @@ export const maxPerSocket = 1000;
 
 export type SocketRequestsOptions = {
   services: Pick<Services, 'exchanges' | 'queuePositions' | 'logger' | 'prices'>;
-  writer: Pick<SocketWriter, 'send' | 'hasRoom'>;
+  writer: Pick<SocketWriter, 'send' | 'hasRoom' | 'held'>;
   /** Called when no request is open any more. */
   onUnused(): void;
 };
@@ -264,6 +265,10 @@ class SocketRequest implements Client {
     if (this.#isConfirmed) return this.#options.scheduled.hasRoom();
     this.#isHeldBack = true;
     return false;
+  }
+
+  describe(): ConnectionView {
+    return { transport: 'websocket', native: true, buffered: this.#options.writer.held() };
   }
 
   lines(batch: readonly Line[]): boolean {
