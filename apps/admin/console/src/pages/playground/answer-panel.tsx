@@ -128,7 +128,7 @@ function Caret({ transcript }: { transcript: Transcript }) {
     return (
       <span class="waiting">
         {queue && queue.position > 0
-          ? `number ${queue.position} in the queue`
+          ? `${queue.position} before it in the queue`
           : 'waiting for the first token'}{' '}
         {duration(Math.max(0, silent))}
       </span>

@@ -31,7 +31,7 @@ const silenceMs = 60_000;
 const maxEventLength = 16_777_216;
 
 /**
- * Resolves with the id of the job. It cannot be aborted: nobody would know the job that may exist by then.
+ * Resolves with the id of the job. It cannot be aborted: a job may exist by then, and only its id can cancel it.
  * @throws ApiFailure
  */
 export async function createJob(body: JobBody): Promise<string> {

@@ -134,7 +134,7 @@ function WaitingList({ queue: { data, truncated, waiting } }: { queue: QueueAnsw
         hrefOf={({ id }) => `/admin/console/requests/${encodeURIComponent(id)}`}
         empty={<Empty>No request waits.</Empty>}
         columns={[
-          { title: 'Position', cell: ({ position }) => count(position) },
+          { title: 'Place', cell: ({ position }) => count(position + 1) },
           {
             title: 'Request',
             isMinor: true,

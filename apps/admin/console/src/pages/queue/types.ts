@@ -17,6 +17,7 @@ export type Waiting = {
   class: string;
   model: string;
   api: string;
+  /** Requests before it. */
   position: number;
   waiting_ms: number;
   deadline_at: string | null;

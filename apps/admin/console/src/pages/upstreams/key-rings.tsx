@@ -42,7 +42,7 @@ export function KeyRings({ pools }: { pools: readonly Pool[] }) {
             title: 'Limits',
             isMinor: true,
             cell: ({ limits }) => {
-              const text = limits.map(keyLimitText).join('; ');
+              const text = limits.map(keyLimitText).filter(Boolean).join('; ');
               return <span title={text}>{text}</span>;
             },
           },

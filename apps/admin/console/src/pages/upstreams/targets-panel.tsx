@@ -22,8 +22,9 @@ const tones: Readonly<Record<string, Tone>> = {
 export function TargetsPanel(props: { targets: readonly Target[]; refresh(): void }) {
   const { targets, refresh } = props;
   const config = usePoll<ConfiguredTargets>('config', configEveryMs);
+  const areLimited = targets.some((one) => limitsOf(one, config.data) !== '');
   return (
-    <Panel title="Targets" note="open: no request goes there">
+    <Panel title="Targets" class="targets" note="open: no request goes there">
       <Table<Target>
         label="Targets"
         rows={worstFirst(targets)}
@@ -63,11 +64,15 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
               ),
           },
           { title: 'Next probe', isMinor: true, isNumber: true, cell: nextProbe },
-          {
-            title: 'Limits',
-            isMinor: true,
-            cell: (row) => limitsOf(row, config.data) || unknown,
-          },
+          ...(areLimited
+            ? [
+                {
+                  title: 'Limits',
+                  isMinor: true,
+                  cell: (row: Target) => limitsOf(row, config.data) || unknown,
+                },
+              ]
+            : []),
           {
             title: 'Order',
             cell: (row) => <Order target={row} all={targets} refresh={refresh} />,

@@ -69,7 +69,10 @@ test('the limits of a target are those of the config', () => {
 
 test('what a provider says of a key is told in words', () => {
   const limit = { model: 'm', closed_until_at: null, requests: null, tokens: null };
-  expect(keyLimitText(limit)).toBe('m');
+  expect(keyLimitText(limit)).toBe('');
+  expect(keyLimitText({ ...limit, closed_until_at: '2026-01-01T00:00:00Z' })).toBe(
+    'm: at its limit',
+  );
   expect(keyLimitText({ ...limit, requests: { limit: 500, remaining: 12, resets_at: null } })).toBe(
     'm: 12 of 500 requests left',
   );

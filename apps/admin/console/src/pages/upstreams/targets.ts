@@ -33,7 +33,7 @@ export function openQuestion(target: Target, all: readonly Target[]): string {
           one.target !== target.target && one.aliases.includes(alias) && one.state !== 'open',
       ),
   );
-  const rest = `No request goes to ${target.target} until somebody closes it here.`;
+  const rest = `No request goes to ${target.target} until an operator closes it again.`;
   if (left.length === 0) return `${rest} Its models have other targets.`;
   return `${rest} No other target is left for ${left.join(', ')}: requests for ${left.length === 1 ? 'it' : 'them'} wait, then fail.`;
 }
@@ -58,7 +58,7 @@ export function limitsOf(target: Target, config: ConfiguredTargets | undefined):
   return '';
 }
 
-/** `gpt-4o: 12 of 500 requests, 0 of 30K tokens left` as the provider's own headers say it. */
+/** `gpt-4o: 12 of 500 requests, 0 of 30K tokens left` as the provider's own headers say it; empty: they say nothing. */
 export function keyLimitText(limit: KeyLimit): string {
   const parts = (['requests', 'tokens'] as const).flatMap((name) => {
     const unit = limit[name];
@@ -67,7 +67,8 @@ export function keyLimitText(limit: KeyLimit): string {
     const of = unit.limit === null ? '' : ` of ${count(unit.limit)}`;
     return [`${count(unit.remaining)}${of} ${name} left`];
   });
-  return parts.length === 0 ? limit.model : `${limit.model}: ${parts.join(', ')}`;
+  if (parts.length > 0) return `${limit.model}: ${parts.join(', ')}`;
+  return limit.closed_until_at === null ? '' : `${limit.model}: at its limit`;
 }
 
 export type Provider = { name: string; pools: readonly Pool[]; active: number; limit: number };
