@@ -2,7 +2,7 @@ import { call } from '../../api/client.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { ActionButton } from '../../ui/actions.tsx';
 import { clock, duration } from '../../ui/format.ts';
-import { Answer, Badge, PageHead, Panel } from '../../ui/panel.tsx';
+import { Answer, Badge, Loading, PageHead, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { Table } from '../../ui/table.tsx';
 import { FleetFigures, RedisPanel } from './fleet-figures.tsx';
@@ -23,6 +23,8 @@ export function Fleet() {
       <PageHead title="Fleet" lead="The processes of this fleet and the Redis that they share." />
       <Answer of={fleet} what="the fleet">
         {(data) => {
+          // The table's columns would move when the configs come.
+          if (!config.data && !config.failure) return <Loading what="the configs" />;
           const rows = rowsOf(data, config.data);
           return (
             <>

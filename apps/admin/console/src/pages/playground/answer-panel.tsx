@@ -39,6 +39,7 @@ export function AnswerPanel({ answer, goOn }: { answer: Answer | undefined; goOn
         )
       }
     >
+      <AnswerText transcript={transcript} />
       <ul class="happenings" aria-live="polite" aria-label="What happened">
         {told.map(({ key, text, tone }) => (
           <li key={key} data-tone={tone}>
@@ -47,7 +48,6 @@ export function AnswerPanel({ answer, goOn }: { answer: Answer | undefined; goOn
         ))}
         {answer.isReconnecting && <li data-tone="quiet">The connection broke; reading on …</li>}
       </ul>
-      <AnswerText transcript={transcript} />
       {transcript.error && (
         <div class="failure" role="alert">
           <p>{transcript.error.message}</p>

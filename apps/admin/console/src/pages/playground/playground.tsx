@@ -1,7 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import { clientKey } from '../../api/client-key.ts';
 import { useModels } from '../../api/models-api.ts';
-import { useSession } from '../../shell/login.tsx';
+import { usePoll } from '../../api/use-poll.ts';
+import type { Session } from '../../shell/login.tsx';
 import { Failure, PageHead } from '../../ui/panel.tsx';
 import { useQueryState } from '../../ui/query-state.ts';
 import { AnswerPanel } from './answer-panel.tsx';
@@ -24,11 +25,11 @@ export function Playground() {
   const [draft, setDraft] = useState<Draft>(firstDraft);
   const [killsWorker, setKillsWorker] = useState(false);
   const control = useAnswer();
-  const session = useSession();
+  const session = usePoll<Session>('session');
   const { answer } = control;
   const model = chooseModel(names ?? [], wanted);
   const isStreaming = answer !== undefined && !isOver(answer.transcript);
-  const chaos = session?.chaos === true;
+  const chaos = session.data?.chaos === true;
 
   const send = (kills: boolean) => {
     setKillsWorker(kills);
@@ -67,31 +68,34 @@ export function Playground() {
       {failure && !(failure.status === 401 && clientKey.value === '') && (
         <Failure failure={failure} retry={refresh} />
       )}
-      <div class="playground">
-        <div class="playground-main">
-          <Composer
-            draft={draft}
-            change={setDraft}
-            models={names}
-            model={model}
-            chooseModel={setWanted}
-            needsKey={failure?.status === 401}
-            isStreaming={isStreaming}
-            canKill={chaos}
-            send={send}
-            stop={control.stop}
-          />
-          <AnswerPanel answer={answer} goOn={goOn} />
+      {/* Only then it is known which buttons there are, and nothing moves. */}
+      {(session.data ?? session.failure) && (
+        <div class="playground">
+          <div class="playground-main">
+            <Composer
+              draft={draft}
+              change={setDraft}
+              models={names}
+              model={model}
+              chooseModel={setWanted}
+              needsKey={failure?.status === 401}
+              isStreaming={isStreaming}
+              canKill={chaos}
+              send={send}
+              stop={control.stop}
+            />
+            <AnswerPanel answer={answer} goOn={goOn} />
+          </div>
+          <div class="playground-side">
+            <BreakPanel
+              chaos={chaos}
+              isStreaming={isStreaming && answer.transcript.tokens > 0}
+              control={control}
+            />
+            <FactsPanel answer={answer} />
+          </div>
         </div>
-        <div class="playground-side">
-          <BreakPanel
-            chaos={chaos}
-            isStreaming={isStreaming && answer.transcript.tokens > 0}
-            control={control}
-          />
-          <FactsPanel answer={answer} />
-        </div>
-      </div>
+      )}
     </>
   );
 }
