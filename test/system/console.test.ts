@@ -132,8 +132,78 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
       expect(overflow).toBeLessThanOrEqual(0);
       expect(watched.misdeeds()).toEqual([]);
     });
+
+    test.each(requests)('a request that %s shows %s', async (name, shown, query) => {
+      const { page } = watched;
+      await visit(watched, `/admin/console/requests/${await idOf(query)}`);
+      await takePicture(page, `request-${name.replaceAll(' ', '-')}-${screen.name}`);
+      const text = await page.locator('main').innerText();
+      expect(text).toMatch(shown);
+      expect(await watched.findings()).toEqual([]);
+      expect(await watched.layoutShift()).toBeLessThan(0.1);
+      expect(watched.misdeeds()).toEqual([]);
+    });
+  });
+
+  test('the filter bar narrows the list, names what it leaves out, and stands in the address', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    const { page } = watched;
+    await visit(watched, '/admin/console/requests');
+    await page.getByRole('combobox', { name: 'Filter' }).fill('status:failed modle:x');
+    await page.getByRole('combobox', { name: 'Filter' }).press('Enter');
+    const rows = page.locator('.request-list:not(.stale) tbody tr');
+    await expect.poll(() => rows.count()).toBe(1);
+    expect(await rows.first().innerText()).toContain('failing');
+    expect(await page.locator('.problems').innerText()).toContain('no filter is called modle');
+    expect(new URL(page.url()).searchParams.get('q')).toBe('status:failed modle:x');
+    await page.getByRole('combobox', { name: 'Filter' }).press('Escape');
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.locator('.strip').waitFor();
+    expect(page.url()).toContain('/admin/console/requests/req_');
+    await watched.close();
+  });
+
+  test('a replay shows the answer up to its moment, and all of it at its end', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    const { page } = watched;
+    await visit(watched, `/admin/console/requests/${await idOf('model=cut&status=rescued')}`);
+    const answer = page.getByRole('region', { name: 'The answer' });
+    const moment = page.getByRole('slider', { name: 'Moment of the answer' });
+    const all = await answer.innerText();
+    await moment.fill('0');
+    await expect.poll(async () => (await answer.innerText()).length).toBeLessThan(all.length);
+    await page.getByRole('button', { name: 'Play' }).click();
+    await expect.poll(() => answer.innerText()).toBe(all);
+    await page.getByRole('button', { name: 'Play' }).waitFor();
+    await watched.close();
+  });
+
+  test('a request that does not exist says so', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    await visit(watched, `/admin/console/requests/${encodeURIComponent(script)}`);
+    const { page } = watched;
+    expect(await page.locator('main h1').innerText()).toBe('No such request');
+    expect(await page.locator('main').innerText()).toContain(script);
+    await watched.close();
   });
 });
+
+/** What the page of a request shows, and the filter that finds one. */
+const requests = [
+  ['was rescued', /[\d,]+ ms\s+At [\d.]+ m?s: connection broken/, 'model=cut&status=rescued'],
+  ['failed', /failed[\s\S]*Attempts/, 'model=failing'],
+  ['has markup for names', /<img src=x onerror=alert\(1\)>/, `model=${encodeURIComponent(script)}`],
+] as const;
+
+/** The id of a request that ended. */
+async function idOf(query: string): Promise<string> {
+  const path = `${fleet.url}/admin/requests?limit=1&${query}`;
+  const { data } = jsonOf(await call(path)) as { data: { id: string }[] };
+  const [found] = data;
+  if (!found) throw new Error(`no request matches ${query}`);
+  return found.id;
+}
 
 const target = (provider: string, model: string) => ({
   provider,

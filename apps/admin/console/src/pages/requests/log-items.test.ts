@@ -43,6 +43,8 @@ describe('the answer in a log', () => {
       item(30, 'seam', { attempt: 2, outcome: 'diverged' }),
       item(31, 'attempt', { attempt: 3 }),
       item(40, 'seam', { attempt: 3, outcome: 'passed' }),
+      // Of a contender that lost.
+      item(41, 'seam', { attempt: 2, outcome: 'diverged' }),
       chunk(50, { content: 'b' }),
       item(60, 'done', {}),
     ]);
