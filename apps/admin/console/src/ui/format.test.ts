@@ -28,6 +28,8 @@ describe('what a page shows of a value', () => {
     [ago('not a time'), '–'],
     [ago('2026-01-02T00:00:00Z', Date.parse('2026-01-01T00:00:00Z')), 'now'],
     [clock(null), '–'],
+    [clock('2026-01-02T03:04:05', Date.parse('2026-01-02T23:00:00')), '03:04:05'],
+    [clock('2026-01-02T03:04:05', Date.parse('2026-01-03T00:00:00')), '2026-01-02 03:04:05'],
   ])('%s is %s', (shown, wanted) => {
     expect(shown).toBe(wanted);
   });
