@@ -164,7 +164,7 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
     await watched.close();
   });
 
-  test('a replay shows the answer up to its moment, and all of it at its end', async () => {
+  test('the playback shows the answer up to its moment, and all of it at its end', async () => {
     const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
     const { page } = watched;
     await visit(watched, `/admin/console/requests/${await idOf('model=cut&status=rescued')}`);

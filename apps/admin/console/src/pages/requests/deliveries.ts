@@ -85,7 +85,7 @@ const endOf = ({ ended_at: ended }: Attempt, now: number): number =>
   ended === null ? now : Date.parse(ended);
 
 /**
- * Times for the pieces of a log that has none: spread evenly over what the attempts' times allow, so that a replay has
+ * Times for the pieces of a log that has none: spread evenly over what the attempts' times allow, so that a playback has
  * their pace and pauses.
  */
 export function spread(track: Track, deliveries: readonly Delivery[]): Track {

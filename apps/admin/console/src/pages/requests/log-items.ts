@@ -160,7 +160,7 @@ export type TextPart = {
   isReset: boolean;
 };
 
-/** The answer in parts, each with a place for each of its frames: a replay shows parts whole but for one. */
+/** The answer in parts, each with a place for each of its frames: a playback shows parts whole but for one. */
 export function textPartsOf({ frames, resets, seams }: Track): TextPart[] {
   const seamAt = new Map(seams.map((seam) => [seam.frame, seam]));
   const lastReset = resets.at(-1) ?? 0;

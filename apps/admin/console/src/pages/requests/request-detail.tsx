@@ -8,7 +8,7 @@ import { Badge, Empty, Failure, Loading, PageHead, Panel } from '../../ui/panel.
 import { useQueryState } from '../../ui/query-state.ts';
 import { deliveriesOf, spread } from './deliveries.ts';
 import { trackOf } from './log-items.ts';
-import { Replay } from './replay.tsx';
+import { Playback } from './playback.tsx';
 import { RequestActions } from './request-actions.tsx';
 import type { ConfigPart } from './request-actions.tsx';
 import { StatusBadge } from './request-columns.tsx';
@@ -149,7 +149,7 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
           <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
             <LogState log={log} status={status} hasText={hasText} />
             {hasText && (
-              <Replay
+              <Playback
                 track={track}
                 seams={strip.seams}
                 from={strip.from}

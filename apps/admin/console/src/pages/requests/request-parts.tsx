@@ -33,8 +33,13 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
       />
       <Figure
         label="Output tokens"
-        value={count(usage.output_tokens)}
-        note={`${count(usage.input_tokens)} input${usage.cached_tokens > 0 ? `, ${count(usage.cached_tokens)} cached` : ''}${usage.estimated ? ', in part estimated' : ''}`}
+        // Counted at the end of each attempt.
+        value={count(isOpen && usage.output_tokens === 0 ? null : usage.output_tokens)}
+        note={
+          isOpen && usage.output_tokens === 0
+            ? 'known at the end'
+            : `${count(usage.input_tokens)} input${usage.cached_tokens > 0 ? `, ${count(usage.cached_tokens)} cached` : ''}${usage.estimated ? ', in part estimated' : ''}`
+        }
       />
       <Figure label="Cost" value={usd(request.cost)} note={costNote(request)} />
       <Figure
@@ -147,7 +152,10 @@ const attemptColumns: readonly Column<Attempt>[] = [
     width: '100px',
     isNumber: true,
     isMinor: true,
-    cell: ({ usage }) => `${count(usage.input_tokens)} → ${count(usage.output_tokens)}`,
+    cell: (attempt) =>
+      isUnderWay(attempt)
+        ? unknown
+        : `${count(attempt.usage.input_tokens)} → ${count(attempt.usage.output_tokens)}`,
   },
   { title: 'Cost', width: '78px', isNumber: true, isMinor: true, cell: ({ cost }) => usd(cost) },
   {

@@ -14,7 +14,7 @@ const speeds = [0.25, 0.5, 1, 2, 4, 16];
  * The answer as readers got it, at its pace. `playhead` is the moment that is shown, in milliseconds since the epoch;
  * undefined shows all of it.
  */
-export function Replay(props: {
+export function Playback(props: {
   track: Track;
   seams: readonly Seam[];
   from: number;
@@ -38,8 +38,8 @@ export function Replay(props: {
     setPlaying(!isPlaying);
   };
   return (
-    <div class="replay">
-      <div class="replay-bar">
+    <div class="playback">
+      <div class="playback-bar">
         <button type="button" class="primary play" onClick={toggle}>
           {isPlaying ? 'Pause' : 'Play'}
         </button>
@@ -160,7 +160,7 @@ function Text(props: {
   }, [shown, isFollowing]);
   const visible = parts.filter(({ first }) => first < shown);
   return (
-    <div class="replay-text" ref={frame} tabIndex={0} role="region" aria-label="The answer">
+    <div class="playback-text" ref={frame} tabIndex={0} role="region" aria-label="The answer">
       {visible.map((part) => (
         <PartView
           key={part.first}
