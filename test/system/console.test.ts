@@ -82,7 +82,11 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
         },
         [script]: 'healthy:tokens=5',
       },
-      config: { debugLog: { dir: 'debug' } },
+      config: {
+        chaos: true,
+        debugLog: { dir: 'debug' },
+        webhooks: { secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', allowPrivate: true },
+      },
     });
     browser = await startBrowser();
     const ended = await Promise.all([

@@ -68,6 +68,16 @@ export function usePoll<T>(path: string | undefined, everyMs?: number): Polled<T
   };
 }
 
+/**
+ * False until each of them has its first answer or failure; true ever after. A page that shows all of it at once moves
+ * nothing later.
+ */
+export function useAllKnown(...polled: readonly Polled<unknown>[]): boolean {
+  const wasKnown = useRef(false);
+  wasKnown.current ||= polled.every(({ data, failure }) => data !== undefined || failure);
+  return wasKnown.current;
+}
+
 const withTimes = (path: string): string =>
   path.replaceAll(/\{ago:(\d+)\}/g, (_, seconds: string) =>
     String(Math.floor(Date.now() / 1000) - Number(seconds)),

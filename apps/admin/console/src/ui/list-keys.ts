@@ -24,6 +24,8 @@ export function useListKeys(list: ListKeys): string | undefined {
       if (event.key === 'j' || event.key === 'k') {
         const next =
           event.key === 'j' ? Math.min(index + 1, keys.length - 1) : Math.max(index - 1, 0);
+        // The next key may come before the next rendering.
+        latest.current.selected = keys[next];
         setSelected(keys[next]);
         reveal(next);
         event.preventDefault();

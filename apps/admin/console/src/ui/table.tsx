@@ -54,9 +54,10 @@ export function Table<Row>(props: TableProps<Row>) {
   });
 
   if (rows.length === 0 && props.empty !== undefined) return <>{props.empty}</>;
+  // A table that is wider than the screen is scrolled by its links, or by itself.
+  const hasLink = rows.some((row) => hrefOf?.(row) !== undefined);
   return (
-    // A table that is wider than the screen is scrolled by its links, or by itself.
-    <div class="table-frame" tabIndex={hrefOf ? undefined : 0}>
+    <div class="table-frame" tabIndex={hasLink ? undefined : 0}>
       <table
         aria-label={props.label}
         aria-rowcount={rows.length + 1}

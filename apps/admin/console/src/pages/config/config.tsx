@@ -45,7 +45,7 @@ export function ConfigPage() {
           </>
         )}
       </Answer>
-      <CheckPanel />
+      {(state.data ?? state.failure) && <CheckPanel />}
       {state.data && <ConfigTree config={state.data.config} />}
     </>
   );

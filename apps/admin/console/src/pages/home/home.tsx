@@ -1,4 +1,4 @@
-import { usePoll } from '../../api/use-poll.ts';
+import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import type { Live } from '../../api/types.ts';
 import { attention } from '../../shell/attention.tsx';
 import { Failure, Loading, PageHead } from '../../ui/panel.tsx';
@@ -24,8 +24,7 @@ export function Home() {
   const summary = usePoll<Summary>(`summary?${from}`, everyMs.summary);
   const series = usePoll<Series>(`series?${from}`, everyMs.series);
   const live = usePoll<Live>('live', everyMs.live);
-  // All of it at once: a panel that arrives late would move those below it.
-  const isKnown = [summary, series, live].every(({ data, failure }) => data ?? failure);
+  const isKnown = useAllKnown(summary, series, live);
   return (
     <>
       <PageHead title="Home">

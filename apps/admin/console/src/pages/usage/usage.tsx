@@ -1,9 +1,9 @@
 import { useMemo } from 'preact/hooks';
 import { queryOf } from '../../api/client.ts';
-import { usePoll } from '../../api/use-poll.ts';
+import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import { Chart } from '../../ui/chart.tsx';
 import { count, duration, percent, usd } from '../../ui/format.ts';
-import { Answer, Empty, Figure, Figures, PageHead, Panel } from '../../ui/panel.tsx';
+import { Answer, Empty, Figure, Figures, Loading, PageHead, Panel } from '../../ui/panel.tsx';
 import { PeriodButtons } from '../../ui/period-buttons.tsx';
 import { periodOf } from '../../ui/periods.ts';
 import type { Period } from '../../ui/periods.ts';
@@ -52,15 +52,27 @@ export function UsagePage() {
   const rows = usePoll<{ data: UsageRow[] }>(`usage?group_by=${grouping}&${from}`, everyMs);
   const byPart = view === 'time' ? '' : `&by=${view}`;
   const series = usePoll<Series>(`series?${from}${byPart}`, everyMs);
+  const isKnown = useAllKnown(total, rows, series);
+  const head = (
+    <PageHead
+      title="Usage"
+      lead="All attempts count as their providers bill them, those that failed included."
+    >
+      <PeriodButtons period={period} choose={choosePeriod} />
+    </PageHead>
+  );
+  if (!isKnown) {
+    return (
+      <>
+        {head}
+        <Loading what="the sums" />
+      </>
+    );
+  }
 
   return (
     <>
-      <PageHead
-        title="Usage"
-        lead="All attempts count as their providers bill them, those that failed included."
-      >
-        <PeriodButtons period={period} choose={choosePeriod} />
-      </PageHead>
+      {head}
       <Answer of={total} what="the sums">
         {({ data }) => <Totals row={data[0]} period={period} />}
       </Answer>
