@@ -198,7 +198,7 @@ describe('requests and usage', () => {
   test('a request that the ledger does not have ends with 1 and the words of the server', async () => {
     const { code, stdout, stderr } = await cli('requests', 'req_0_nope');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/^millrace: The ledger has no request req_0_nope/);
+    expect(stderr).toMatch(/^millrace: No request req_0_nope is under way/);
   });
 });
 

@@ -61,10 +61,10 @@ export function Chart(props: ChartProps) {
           y: { range: (_, _min, max) => [0, max > 0 ? max * 1.08 : 1] },
         },
         axes: [
-          { ...axis, space: 70 },
+          { ...axis, space: 70, values: timeLabels },
           {
             ...axis,
-            size: 58,
+            size: labelWidth,
             values: (_, ticks) => ticks.map(format),
             ...(isWhole === true ? { incrs: wholeSteps } : {}),
           },
@@ -117,6 +117,20 @@ export function Chart(props: ChartProps) {
 }
 
 const bars = uPlot.paths.bars?.({ size: [0.85, 40] }) ?? (() => null);
+
+/**
+ * Labels by the step of the axis in seconds, with 24 hours as everywhere else. uPlot's columns: step, label, and what is added
+ * when the year, the day, the minute changes.
+ */
+const timeLabels: uPlot.Axis.Values = [
+  [86_400, '{YYYY}-{MM}-{DD}', null, null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+];
+
+/** Pixels of the longest label beside the chart, at 6 a character. */
+const labelWidth = (_: uPlot, labels: string[] | null): number =>
+  Math.max(44, 16 + 6 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
 
 /** Steps of an axis of counts. */
 const wholeSteps = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8].flatMap((by) => [by, 2 * by, 5 * by]);

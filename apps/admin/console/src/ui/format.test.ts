@@ -9,7 +9,7 @@ describe('what a page shows of a value', () => {
     [duration(3421), '3.42 s'],
     [duration(42_100), '42.1 s'],
     [duration(90_000), '1.5 min'],
-    [duration(2 * 86_400_000), '2.0 d'],
+    [duration(2 * 86_400_000), '2 d'],
     [count(undefined), '–'],
     [count(9999), '9,999'],
     [count(12_440), '12.4K'],

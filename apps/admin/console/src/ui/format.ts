@@ -9,10 +9,13 @@ export function duration(ms: number | null | undefined): string {
   if (abs < 1) return '0 ms';
   if (abs < 1000) return `${Math.round(ms)} ms`;
   if (abs < 60_000) return `${(ms / 1000).toFixed(abs < 10_000 ? 2 : 1)} s`;
-  if (abs < 3_600_000) return `${(ms / 60_000).toFixed(1)} min`;
-  if (abs < 86_400_000) return `${(ms / 3_600_000).toFixed(1)} h`;
-  return `${(ms / 86_400_000).toFixed(1)} d`;
+  if (abs < 3_600_000) return `${tenths(ms / 60_000)} min`;
+  if (abs < 86_400_000) return `${tenths(ms / 3_600_000)} h`;
+  return `${tenths(ms / 86_400_000)} d`;
 }
+
+/** `1.5`, `15`. */
+const tenths = (value: number): string => value.toFixed(1).replace(/\.0$/, '');
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
@@ -79,3 +82,7 @@ function timeOf(at: string | number | null | undefined): number | undefined {
 
 /** A request's id without what all ids begin with: its last 8 characters. */
 export const shortId = (id: string): string => id.slice(-8);
+
+/** `1 request`, `12.4K requests`. */
+export const plural = (value: number, noun: string): string =>
+  `${count(value)} ${noun}${value === 1 ? '' : 's'}`;

@@ -65,6 +65,12 @@ export const isServing = ({ stage, listening }: Process): boolean =>
 /** `2 runs, 1 waiting`; the zeros of a process that idles are left out. */
 export function loadOf({ counts, role }: Process): string {
   const busy = Object.entries(counts).filter(([, value]) => value > 0);
-  if (busy.length > 0) return busy.map(([name, value]) => `${value} ${name}`).join(', ');
+  if (busy.length > 0) {
+    // `1 run`, but `1 waiting`.
+    const named = busy.map(
+      ([name, value]) => `${value} ${value === 1 ? name.replace(/s$/, '') : name}`,
+    );
+    return named.join(', ');
+  }
   return role === 'admin' ? '' : 'idle';
 }

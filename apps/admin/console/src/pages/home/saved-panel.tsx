@@ -1,4 +1,4 @@
-import { count, duration, percent, usd } from '../../ui/format.ts';
+import { count, duration, percent, plural, usd } from '../../ui/format.ts';
 import { Figure, Figures, Panel } from '../../ui/panel.tsx';
 import type { Period } from '../../ui/periods.ts';
 
@@ -94,7 +94,7 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             value={usd(summary.cost)}
             note={
               summary.unpriced > 0
-                ? `${count(summary.unpriced)} requests of unknown price`
+                ? `${plural(summary.unpriced, 'request')} of unknown price`
                 : undefined
             }
           />

@@ -219,7 +219,7 @@ function QuickFilters(props: { state: PageState; change(changes: Partial<PageSta
         title="The list stands still"
         onClick={() => change({ hold: state.hold === '' ? 'on' : '', cursor: state.cursor })}
       >
-        Hold
+        Pause the list
       </button>
     </div>
   );

@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import { queryOf } from '../../api/client.ts';
 import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import { Chart } from '../../ui/chart.tsx';
-import { count, duration, percent, usd } from '../../ui/format.ts';
+import { count, duration, percent, plural, usd } from '../../ui/format.ts';
 import { Answer, Empty, Figure, Figures, Loading, PageHead, Panel } from '../../ui/panel.tsx';
 import { PeriodButtons } from '../../ui/period-buttons.tsx';
 import { periodOf } from '../../ui/periods.ts';
@@ -139,7 +139,7 @@ function Totals({ row, period }: { row: UsageRow | undefined; period: Period }) 
           value={<Cost row={row} />}
           note={
             row.unpriced > 0
-              ? `without ${count(row.unpriced)} requests of unknown price`
+              ? `without ${plural(row.unpriced, 'request')} of unknown price`
               : 'every price is known'
           }
         />
