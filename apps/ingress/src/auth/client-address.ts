@@ -1,10 +1,15 @@
+import type { Socket } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import { plainAddress } from './addresses.ts';
 import type { Peer } from './local-only.ts';
 import type { BrowserRequest } from './origins.ts';
 
 /** The client's address: of the socket, or from a trusted proxy. Empty once the socket is closed. */
-export const addressOf = (request: FastifyRequest): string => plainAddress(request.ip);
+export function addressOf(request: FastifyRequest): string {
+  // Where proxies are trusted, `request.ip` throws without a socket: Node removes it from a request whose response has ended.
+  const socket = request.raw.socket as Socket | null;
+  return socket === null ? '' : plainAddress(request.ip);
+}
 
 /**
  * `isProxy`: whether an address is that of a trusted proxy. Of a trusted proxy only `x-forwarded-for` is

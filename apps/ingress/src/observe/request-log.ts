@@ -88,6 +88,8 @@ export function logRequests(app: FastifyInstance, log: Log): void {
 export function logWhenEnded(log: Log, request: FastifyRequest, response: ServerResponse): void {
   const since = performance.now();
   factsOf(response).since = since;
+  // At the end the socket may be gone.
+  const address = addressOf(request);
   response.once('close', () => {
     const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
     const { model, code, progress, span, ...facts } = factsOf(response);
@@ -108,7 +110,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
         path,
         status,
         key,
-        address: plainAddress(addressOf(request)),
+        address,
         model,
         ms: Math.round(performance.now() - since),
         outcome,
