@@ -180,6 +180,7 @@ const metrics = createMetrics({
     processes: () => fleet.list(),
     hasControlPlane: async () => (await findControlPlane(redis, keys)) !== undefined,
     oldestAt: async () => (await readQueueState(redis, keys, shards)).oldestAt,
+    memory: () => readRedisMemory(redis),
     backlog: config.database && (() => readLedgerBacklog(redis, keys, shards)),
   },
   reports,

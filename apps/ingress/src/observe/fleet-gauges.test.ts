@@ -10,6 +10,7 @@ it('values of the ledger have no series while Redis does not answer, and are nev
     processes: async () => [],
     hasControlPlane: async () => false,
     oldestAt: async () => undefined,
+    memory: async () => ({ used: 1, max: 2 }),
     backlog: () => backlog(),
   });
   const shown = async () =>

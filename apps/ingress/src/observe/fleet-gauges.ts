@@ -2,6 +2,7 @@ import { Counter, Gauge } from '@millrace/shared/runtime/metrics';
 import type { Registry } from '@millrace/shared/runtime/metrics';
 import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
+import type { RedisMemory } from '@millrace/shared/store/redis-memory';
 import { within } from '../store-timeout.ts';
 
 /** What an ingress reads from Redis about the fleet at each scrape. */
@@ -11,6 +12,7 @@ export type FleetSources = {
   hasControlPlane(): Promise<boolean>;
   /** When the oldest waiting request was made; ms since the epoch. */
   oldestAt(): Promise<number | undefined>;
+  memory(): Promise<RedisMemory>;
   /** Absent: the config has no database. */
   backlog?: (() => Promise<LedgerBacklog>) | undefined;
 };
@@ -55,6 +57,16 @@ export function showFleet(registers: Registry[], sources: FleetSources): void {
       const at = await sources.oldestAt();
       set(at === undefined ? 0 : Math.max(0, Date.now() - at) / 1000);
     },
+  });
+  gauge(registers, {
+    name: 'millrace_redis_memory_bytes',
+    help: 'Memory that Redis uses',
+    read: async (set) => set((await sources.memory()).used),
+  });
+  gauge(registers, {
+    name: 'millrace_redis_memory_limit_bytes',
+    help: 'The most memory that Redis may use (maxmemory); 0: it has no limit',
+    read: async (set) => set((await sources.memory()).max),
   });
   if (sources.backlog) showLedger(registers, sources.backlog);
 }
