@@ -29,6 +29,15 @@ test('an order for a request is no change of keys', () => {
   expect(mayChangeKeys('POST', '/admin/requests/a/other')).toBe(true);
 });
 
+test('an order for a delivery of a webhook is no change of keys', () => {
+  const url = '/admin/webhooks/3f2c-1_a';
+  expect(mayChangeKeys('DELETE', url)).toBe(false);
+  expect(mayChangeKeys('POST', `${url}/replay`)).toBe(false);
+  for (const other of ['', '/..', '/../keys', '/%2e%2e/keys', '/a/other', '/a/../keys']) {
+    expect(mayChangeKeys('POST', `/admin/webhooks${other}`)).toBe(true);
+  }
+});
+
 describe('what may lead to keys', () => {
   test.each([
     '/admin/keys',

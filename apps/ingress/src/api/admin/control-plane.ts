@@ -19,7 +19,7 @@ const targetSegment = String.raw`(?:[\w@]|${escaped})(?:[\w.:@=+-]|${escaped})*`
  * lead where they seem to.
  */
 const ofFleet = new RegExp(
-  String.raw`^/admin/(?:chaos|config/(?:reload|check)|fleet/\w[\w.:@-]*/[a-z]+|requests/\w+/(?:cancel|move)|upstreams(?:(?:/|%2F)${targetSegment})+|queues(?:/\w[\w.:@-]*)+)/?(?:\?|$)`,
+  String.raw`^/admin/(?:chaos|config/(?:reload|check)|fleet/\w[\w.:@-]*/[a-z]+|requests/\w+/(?:cancel|move)|upstreams(?:(?:/|%2F)${targetSegment})+|webhooks/[\w-]+(?:/replay)?|queues(?:/\w[\w.:@-]*)+)/?(?:\?|$)`,
   'i',
 );
 
