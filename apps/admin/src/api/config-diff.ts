@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '@millrace/shared/config';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { redacted } from './redacted-config.ts';
+import { redacted, webhookUrl } from './redacted-config.ts';
 
 /** A field that differs. Of secrets it says that they differ, and no more. */
 export type Difference = {
@@ -59,7 +59,9 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined
 
 /** A value below the name of a secret is one, too. */
 const shown = (value: unknown, path: readonly string[]): unknown =>
-  value === undefined ? null : redacted(value, path.at(-1));
+  value === undefined
+    ? null
+    : redacted(value, path.join('.') === webhookUrl ? webhookUrl : path.at(-1));
 
 /** As the file calls it: without the unit. */
 const fileName = (path: readonly string[]): string => path.join('.').replace(/(?:Ms|Bytes)$/, '');

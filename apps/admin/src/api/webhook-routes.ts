@@ -8,6 +8,7 @@ import type {
 } from '@millrace/shared/store/webhooks/port';
 import type { FastifyInstance } from 'fastify';
 import { AdminError } from './admin-error.ts';
+import { onlyOrigin } from './redacted-config.ts';
 import { knownOnly, readCount, readWord } from './parameters.ts';
 import type { Query } from './parameters.ts';
 
@@ -95,7 +96,7 @@ function view(one: DeliveryView) {
   return {
     id,
     event,
-    url,
+    url: onlyOrigin(url),
     request,
     created_at: new Date(createdAt).toISOString(),
     attempts,

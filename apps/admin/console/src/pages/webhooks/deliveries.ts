@@ -5,6 +5,7 @@ import { duration, unknown } from '../../ui/format.ts';
 export type Delivery = {
   id: string;
   event: string;
+  /** The origin, and that there is more: `https://a.example/(not shown)`. */
   url: string;
   /** The request that it is about. */
   request: string | null;
@@ -40,8 +41,5 @@ export function nextTry({ attempts, next_at: at }: Delivery, now = Date.now()): 
   return `${attempts}, next ${ms > 0 ? `in ${duration(ms)}` : 'now'}`;
 }
 
-/** A URL without its query, which may hold a token of the receiver, for a row; whole in its title. */
-export function shownUrl(url: string): string {
-  const parsed = URL.parse(url);
-  return parsed === null ? url : `${parsed.host}${parsed.pathname}`;
-}
+/** The host of a URL, for a row. The control plane shows none of its path, which may hold a token of the receiver. */
+export const shownUrl = (url: string): string => URL.parse(url)?.host ?? url;
