@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { checkConfigText } from '@millrace/shared/config';
-import { reload } from '@millrace/shared/config/reload';
+import { createConfigCheck } from '@millrace/shared/config';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { remade } from '@millrace/shared/runtime/remade';
@@ -232,9 +231,12 @@ const app = buildApp({
     consoleRoutes(to);
     configRoutes(to, {
       config: () => source.current,
-      check: (text) =>
-        checkConfigText(text, { argv: process.argv.slice(2), env: process.env, role: 'admin' }),
-      needsRestart: (next) => reload(config, next).needsRestart,
+      check: createConfigCheck({
+        argv: process.argv.slice(2),
+        env: process.env,
+        role: 'admin',
+        inUse: role.textsInUse,
+      }),
       processes: processConfigs,
       order: () => orderReload(redis, keys),
     });

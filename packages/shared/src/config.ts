@@ -5,13 +5,8 @@
  * running process takes over.
  */
 export { builtInProviders } from './config/simulated-providers.ts';
-export {
-  checkConfigText,
-  loadConfig,
-  loadConfigOrExit,
-  type Checked,
-  type Loaded,
-} from './config/load.ts';
+export { createConfigCheck, type Checked, type TextsInUse } from './config/check.ts';
+export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
 export type { Finding } from './config/read-file.ts';
 export {
   keySettingNames,

@@ -1,10 +1,9 @@
-import { checkConfigText, loadConfig } from '@millrace/shared/config';
-import { reload } from '@millrace/shared/config/reload';
+import { createConfigCheck, loadConfig } from '@millrace/shared/config';
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { memoryAudit } from '../audit/audit.fixture.ts';
 import { buildApp } from '../app.ts';
 import { keyOptions } from '../keys/keys.fixture.ts';
@@ -24,8 +23,16 @@ const folder = mkdtempSync(join(tmpdir(), 'millrace-check-'));
 const file = join(folder, 'millrace.yaml');
 writeFileSync(file, present);
 const argv = ['--config', file];
-const env = { REDIS_URL: 'redis://127.0.0.1:1', PRESENT: 'https://present.example' };
+const env = {
+  REDIS_URL: 'redis://127.0.0.1:1',
+  PRESENT: 'https://present.example/of-the-environment',
+  STORE: 'postgres://user:of-the-environment@host.example/db',
+  SECRET: 'sk-of-the-environment',
+  HOST: 'of-the-environment.example',
+  COUNT: '4711',
+};
 const { config } = loadConfig({ argv, env, role: 'admin' });
+let texts = { started: present, current: present };
 const audit = memoryAudit();
 const app = buildApp({
   audit,
@@ -36,8 +43,7 @@ const app = buildApp({
   addRoutes: (to) =>
     configRoutes(to, {
       config: () => config,
-      check: (text) => checkConfigText(text, { argv, env, role: 'admin' }),
-      needsRestart: (next) => reload(config, next).needsRestart,
+      check: createConfigCheck({ argv, env, role: 'admin', inUse: () => texts }),
       processes: async () => [],
       order: async () => 1,
     }),
@@ -59,9 +65,10 @@ const post = (payload: string, type = 'text/yaml') =>
   });
 const check = async (text: string) => (await post(text)).json<Record<string, unknown>>();
 
-test('the file in use has no problems and no differences, and looking at it is no action of an operator', async () => {
+test('the file in use has no problems and no differences, and its check is in the audit log without the text', async () => {
   expect(await check(present)).toMatchObject({ problems: [], diff: [], truncated: false });
-  expect(audit.entries).toEqual([]);
+  expect(audit.entries).toMatchObject([{ action: 'config.check', outcome: 'ok' }]);
+  expect(JSON.stringify(audit.entries)).not.toContain('secret');
 });
 
 test('each problem has its line and its field', async () => {
@@ -112,6 +119,82 @@ test('a variable that the control plane does not have is a warning, also where i
     diff: unknown[];
   };
   expect(diff).toMatchObject([{ path: 'providers.own.apiKeys' }]);
+});
+
+describe('a value of the environment', () => {
+  const everywhere = `admin: { user: '\${SECRET}', password: '\${SECRET}' }
+database: { url: '\${STORE}' }
+listen: { host: '\${HOST}', cors: { origins: ['https://\${HOST}'] } }
+providers:
+  own: { api: openai, baseUrl: '\${PRESENT}/v1', apiKeys: ['\${SECRET}'] }
+  other: { api: openai, baseUrl: 'https://\${HOST}/v1' }
+models:
+  fast: { targets: [{ provider: own, model: '\${SECRET}' }], timeout: 60s }
+keys:
+  - { id: '\${SECRET}', secret: '\${SECRET}' }
+limits: { queueJobs: '\${COUNT}' }
+`;
+
+  test('is in no difference: the reference is', async () => {
+    const answer = await post(everywhere);
+    expect(answer.body).not.toMatch(/of-the-environment|environment.invalid|4711/);
+    const { problems, diff } = answer.json<{ problems: unknown[]; diff: { path: string }[] }>();
+    expect(problems).toEqual([]);
+    const by = Object.fromEntries(diff.map(({ path, ...one }) => [path, one]));
+    expect(by).toMatchObject({
+      'providers.own.baseUrl': { from: 'http://127.0.0.1:9/v1', to: '${PRESENT}/v1' },
+      'providers.other': { to: { baseUrl: 'https://${HOST}/v1' } },
+      'models.fast.targets': { to: [{ model: '${SECRET}' }] },
+      database: { to: { url: '${STORE}' } },
+      'keys.${SECRET}': { to: { id: '${SECRET}' } },
+    });
+  });
+
+  test.each([
+    ['provider: own', "provider: '${SECRET}'"],
+    ['api: openai', "api: '${SECRET}'"],
+    ['60s', "'${SECRET}'"],
+    ['id: team', "id: team, models: ['${SECRET}']"],
+    ['id: team', "id: team, ips: ['${SECRET}']"],
+    ['fast: {', "'${SECRET}': {"],
+    ['[first-secret]', '${SECRET}'],
+    ['1000', '${SECRET'],
+  ])('is in no problem: %s becomes %s', async (from, to) => {
+    const answer = await post(present.replace(from, () => to));
+    expect(answer.statusCode).toBe(200);
+    expect(answer.body).not.toMatch(/of-the-environment|environment.invalid/);
+    const { problems, warnings } = answer.json<{ problems: unknown[]; warnings: unknown[] }>();
+    expect([...problems, ...warnings]).not.toEqual([]);
+  });
+
+  test('makes no difference where the config in use has the same reference', async () => {
+    texts = { started: everywhere, current: everywhere };
+    expect(await check(everywhere)).toMatchObject({ problems: [], diff: [] });
+    const text = everywhere.replace('60s', '30s').replace("'${PRESENT}/v1'", "'${OTHER}/v1'");
+    const { diff } = await check(text);
+    expect(diff).toMatchObject([
+      { path: 'providers.own.baseUrl', from: '${PRESENT}/v1', to: '${OTHER}/v1' },
+      { path: 'models.fast.timeoutMs', from: 60_000, to: 30_000 },
+    ]);
+    texts = { started: present, current: present };
+  });
+});
+
+test('of a webhook only the origin is shown', async () => {
+  const secret = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+  const url = 'https://hooks.example/T0/token?sig=s';
+  const answer = await post(`${present}webhooks: { secret: ${secret}, url: '${url}' }\n`);
+  expect(answer.json()).toMatchObject({
+    diff: [{ path: 'webhooks', to: { url: 'https://hooks.example/(not shown)' } }],
+  });
+  expect(answer.body).not.toMatch(/whsec|token|sig=/);
+});
+
+test('a text with as many variables as fit is checked in time', async () => {
+  const names = Array.from({ length: 40_000 }, (_, i) => `# \${V${i}}`).join('\n');
+  const before = performance.now();
+  expect((await post(`${names}\n${present}`)).statusCode).toBe(200);
+  expect(performance.now() - before).toBeLessThan(2000);
 });
 
 test('a budget without a ledger is a problem', async () => {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Config } from '@millrace/shared/config';
+import type { Checked } from '@millrace/shared/config';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { redacted, webhookUrl } from './redacted-config.ts';
 
@@ -16,21 +16,30 @@ export type Difference = {
 export const maxDifferences = 1000;
 
 /** What differs between two configs, in the order of their fields, at most `maxDifferences`. */
-export function configDiff(
-  before: Config,
-  after: Config,
-  needsRestart: readonly string[],
-): { diff: Difference[]; truncated: boolean } {
+export function configDiff({
+  before,
+  after,
+  needsRestart,
+  shown: inWords,
+}: NonNullable<Checked['change']>): { diff: Difference[]; truncated: boolean } {
   const restarting = new Set(needsRestart);
   const all = [...differences(before, after, [])];
   const diff = all.slice(0, maxDifferences).map(({ path, from, to }) => ({
-    path: path.join('.'),
-    from: shown(from, path),
-    to: shown(to, path),
+    path: inWords(path.join('.')),
+    from: mapTexts(shown(from, path), inWords),
+    to: mapTexts(shown(to, path), inWords),
     // A section that is new as a whole is named by its own path.
     needs_restart: path.some((_, i) => restarting.has(fileName(path.slice(0, i + 1)))),
   }));
   return { diff, truncated: all.length > maxDifferences };
+}
+
+function mapTexts(value: unknown, map: (text: string) => string): unknown {
+  if (typeof value === 'string') return map(value);
+  if (Array.isArray(value)) return value.map((inner) => mapTexts(inner, map));
+  if (!isJsonObject(value)) return value;
+  const entries = Object.entries(value);
+  return Object.fromEntries(entries.map(([name, inner]) => [name, mapTexts(inner, map)]));
 }
 
 type Change = { path: readonly string[]; from: unknown; to: unknown };

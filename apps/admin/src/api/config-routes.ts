@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError } from '@millrace/shared/config';
 import type { Checked, Config, Finding } from '@millrace/shared/config';
 import type { ProcessConfig } from '@millrace/shared/store/process-configs';
 import { withTimeout } from '@millrace/shared/runtime/timeout';
@@ -13,10 +12,8 @@ import { redacted } from './redacted-config.ts';
 export type ConfigRoutesOptions = {
   /** The config that the control plane uses. */
   config(): Config;
-  /** Checks a text as the config file of this process. */
+  /** Checks a text as the config file of this process, without values of its environment. */
   check(text: string): Checked;
-  /** Fields, as the file calls them, whose change needs a restart. Throws a ConfigError. */
-  needsRestart(next: Config): readonly string[];
   /** How each process of the fleet stands to its config file. */
   processes(): Promise<readonly ProcessConfig[]>;
   /** Asks all processes to read it again; resolves with the number of the order. */
@@ -65,7 +62,7 @@ export function configRoutes(app: FastifyInstance, options: ConfigRoutesOptions)
       if (typeof body !== 'string') {
         throw badField('', 'expected the text of a config file, with content-type: text/yaml');
       }
-      return checkView(options, body);
+      return checkView(options.check(body));
     });
   });
 }
@@ -73,20 +70,9 @@ export function configRoutes(app: FastifyInstance, options: ConfigRoutesOptions)
 const maxConfigBytes = 1 << 20;
 
 /** What is wrong with a text, and what it would change. Nothing is taken over. */
-function checkView({ config, check, needsRestart }: ConfigRoutesOptions, text: string) {
-  const checked = check(text);
-  const problems = checked.problems.map(findingView);
-  const warnings = checked.warnings.map(findingView);
-  const unknown = { problems, warnings, diff: [], truncated: false };
-  if (!checked.config) return unknown;
-  try {
-    const restarting = needsRestart(checked.config);
-    return { problems, warnings, ...configDiff(config(), checked.config, restarting) };
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const refused = error.problems.map((message) => ({ line: 1, field: '', message }));
-    return { ...unknown, problems: [...problems, ...refused] };
-  }
+function checkView({ problems, warnings, change }: Checked) {
+  const found = { problems: problems.map(findingView), warnings: warnings.map(findingView) };
+  return change ? { ...found, ...configDiff(change) } : { ...found, diff: [], truncated: false };
 }
 
 const findingView = ({ line, field, message }: Finding) => ({ line, field, message });

@@ -15,6 +15,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'POST /admin/fleet/:process/drain': 'fleet.drain',
   'POST /admin/fleet/:process/resume': 'fleet.resume',
   'POST /admin/config/reload': 'config.reload',
+  'POST /admin/config/check': 'config.check',
   'POST /admin/chaos': 'chaos',
   'POST /admin/webhooks/:id/replay': 'webhook.replay',
   'DELETE /admin/webhooks/:id': 'webhook.delete',
@@ -53,8 +54,8 @@ export function recordActions(app: FastifyInstance, audit: Pick<AuditWriter, 're
   });
 }
 
-const changesNothing = ({ method, routeOptions }: FastifyRequest): boolean =>
-  method === 'GET' || method === 'HEAD' || routeOptions.url === '/admin/config/check';
+const changesNothing = ({ method }: FastifyRequest): boolean =>
+  method === 'GET' || method === 'HEAD';
 
 function targetOf({ params, body }: FastifyRequest): string | undefined {
   const { id, process, target, '*': path } = params as Record<string, string | undefined>;

@@ -4,7 +4,7 @@ import { deepFreeze } from './deep-freeze.ts';
 import { noDatabase } from './fields.ts';
 import { builtInProviders, notRunning } from './simulated-providers.ts';
 import { readFlags, usage, type FlagValues } from './flags.ts';
-import { readConfigText, type FileContents, type Finding } from './read-file.ts';
+import { readConfigText, type FileContents } from './read-file.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 import { settings } from './setting-defaults.ts';
 import {
@@ -22,6 +22,8 @@ export type Loaded = {
   readonly options: StartOptions;
   /** Settings that are allowed but probably a mistake, each with its place and without secrets. */
   readonly warnings: readonly string[];
+  /** The text of the config file; empty without one. */
+  readonly text: string;
 };
 
 /**
@@ -41,7 +43,7 @@ export function loadConfig({
 }): Loaded {
   const flags = readFlags(argv, env, role);
   if (flags.help) throw new HelpRequested(usage(role));
-  const contents = readContents(flags, env, role);
+  const { contents, text } = readContents(flags, env, role);
   const problems = [...flags.problems, ...problemsOf(contents, role)];
   if (contents.kind === 'broken' || problems.length > 0) throw new ConfigError(problems);
 
@@ -71,6 +73,7 @@ export function loadConfig({
   return {
     config,
     options,
+    text,
     warnings: [...contents.warnings, ...reachWarnings(config, flags, contents)],
   };
 }
@@ -94,79 +97,30 @@ export function loadConfigOrExit(input: Parameters<typeof loadConfig>[0]): Loade
   }
 }
 
-export type Checked = {
-  readonly problems: readonly Finding[];
-  readonly warnings: readonly Finding[];
-  /** Absent if the text has problems, or if a value from an unknown variable does not fit where it stands. */
-  readonly config?: Config;
-};
-
-/**
- * Checks a text as if it were the config file of the process with these arguments. A variable of the environment that this
- * process does not have is a warning: the text may be meant for another machine.
- */
-export function checkConfigText(
-  text: string,
-  { argv, env, role }: { argv: readonly string[]; env: NodeJS.ProcessEnv; role: Role },
-): Checked {
-  const flags = readFlags(argv, env, role);
-  const unknown = unknownVariables(text, env);
-  const warnings = unknown.map(({ name, line, column }): Finding => ({
-    line,
-    column,
-    field: '',
-    message: `the environment variable ${name} is not set here`,
-  }));
-  const stand = unknown.map(({ name }) => [name, `https://${name}.invalid`]);
-  const contents = readConfigText(text, 'config', { ...env, ...Object.fromEntries(stand) });
-  if (contents.kind === 'broken') {
-    const isOfUnknown = ({ message }: Finding) =>
-      unknown.some(({ name }) => message.includes(`\${${name}}`));
-    return { problems: contents.findings.filter((one) => !isOfUnknown(one)), warnings };
-  }
-  const folder = dirname(resolve(flags.config ?? '.'));
-  const config = assemble(contents.file, flags, folder);
-  const unledgered = config.database ? [] : (config.keys ?? []).filter(({ budget }) => budget);
-  if (unledgered.length > 0) {
-    const problem = { line: 1, column: 1, field: 'keys', message: budgetNeedsLedger };
-    return { problems: [problem], warnings };
-  }
-  return { problems: [], warnings: [...warnings, ...contents.doubts], config };
-}
-
-/** The first place of each. */
-function unknownVariables(text: string, env: NodeJS.ProcessEnv) {
-  const found = new Map<string, { name: string; line: number; column: number }>();
-  for (const { 1: escaped, 2: name = '', index } of text.matchAll(
-    /(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g,
-  )) {
-    if (escaped || env[name] !== undefined || found.has(name)) continue;
-    const before = text.slice(0, index).split('\n');
-    found.set(name, { name, line: before.length, column: (before.at(-1)?.length ?? 0) + 1 });
-    if (found.size >= maxUnknown) break;
-  }
-  return [...found.values()];
-}
-
-/** More variables than any config names. */
-const maxUnknown = 1000;
-
-function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): FileContents {
+function readContents(
+  flags: FlagValues,
+  env: NodeJS.ProcessEnv,
+  role: Role,
+): { contents: FileContents; text: string } {
   if (flags.config !== undefined) {
     const text = readText(flags.config);
-    return 'problem' in text
-      ? { kind: 'broken', problems: [text.problem], findings: [] }
-      : readConfigText(text.content, flags.config, env);
+    if ('content' in text) {
+      const contents = readConfigText(text.content, flags.config, env);
+      return { contents, text: text.content };
+    }
+    return { contents: { kind: 'broken', problems: [text.problem], findings: [] }, text: '' };
   }
   if (role === 'start') {
     const file = fileSchema.parse({});
     const missing = Object.keys(builtInProviders);
     const found = { missing, warnings: [], doubts: [] };
-    return { kind: 'read', file, ...found, placeOf: () => 'listen.host' };
+    const contents = { kind: 'read', file, ...found, placeOf: () => 'listen.host' } as const;
+    return { contents, text: '' };
   }
   const problem =
     'a config file is needed: --config FILE or MILLRACE_CONFIG (only npm start runs without one)';
-  return { kind: 'broken', problems: flags.problems.length > 0 ? [] : [problem], findings: [] };
+  const problems = flags.problems.length > 0 ? [] : [problem];
+  return { contents: { kind: 'broken', problems, findings: [] }, text: '' };
 }
 
 function problemsOf(contents: FileContents, role: Role): readonly string[] {
@@ -195,7 +149,7 @@ function budgetsWithoutLedger(
   );
 }
 
-const budgetNeedsLedger =
+export const budgetNeedsLedger =
   'a budget needs the ledger, and no database is configured; set database.url (or DATABASE_URL)';
 
 function readText(file: string): { content: string } | { problem: string } {
@@ -212,7 +166,8 @@ function readText(file: string): { content: string } | { problem: string } {
   }
 }
 
-function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
+/** The config of a file, with what flags and variables override. */
+export function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
   const { listen, redis, retention, drainTimeout, drainDelay, providers, models, ...others } = file;
   const { database: _, debugLog, ...rest } = others;
   const url = flags.redis ?? redis.url;

@@ -10,6 +10,7 @@ export type AuditAction =
   | 'fleet.drain'
   | 'fleet.resume'
   | 'config.reload'
+  | 'config.check'
   | 'config.changed'
   | 'config.refused'
   | 'upstream.open'

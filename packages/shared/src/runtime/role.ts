@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig, loadConfigOrExit } from '../config.ts';
+import type { TextsInUse } from '../config.ts';
 import { keyspace } from '../store/keys.ts';
 import { createConfigSource } from './config-source.ts';
 import type { ReloadCause } from './config-source.ts';
@@ -51,10 +52,13 @@ export function beginRole(options: RoleOptions) {
   };
   warn(first.warnings);
   const lifecycle = createLifecycle((stage) => logger.info({ stage }));
+  let lastRead = first.text;
+  let texts: TextsInUse = { started: first.text, current: first.text };
   const source = createConfigSource({
     started: first.config,
     load() {
-      const { config, warnings } = loadConfig(options);
+      const { config, warnings, text } = loadConfig(options);
+      lastRead = text;
       warn(warnings);
       return config;
     },
@@ -68,7 +72,7 @@ export function beginRole(options: RoleOptions) {
   function readConfig(cause: ReloadCause): void {
     if (!isFollowing) asked ??= cause;
     else if (!lifecycle.draining.aborted) {
-      source.read(cause);
+      if (source.read(cause) !== 'refused') texts = { ...texts, current: lastRead };
       reporting?.changed();
       auditing?.changed(cause);
     }
@@ -79,6 +83,8 @@ export function beginRole(options: RoleOptions) {
     role: options.role,
     config: source.live,
     source,
+    /** Of the config file in use. */
+    textsInUse: () => texts,
     name,
     logger,
     lifecycle,

@@ -23,6 +23,7 @@ export const actions: readonly string[] = [
   'fleet.drain',
   'fleet.resume',
   'config.reload',
+  'config.check',
   'config.changed',
   'config.refused',
   'upstream.open',
