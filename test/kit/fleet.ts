@@ -199,7 +199,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 }
 
 const providersAt = (name: string, { url }: Simulator, health: boolean) => {
-  const care = health ? {} : { breaker: { enabled: false }, check: { kind: 'off' } };
+  const care = {
+    simulated: true,
+    ...(!health && { breaker: { enabled: false }, check: { kind: 'off' } }),
+  };
   return {
     [name]: { api: 'openai', baseUrl: `${url}/v1`, ...care },
     [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url, ...care },

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ask, requestId } from '../kit/client.ts';
 import { startFleet } from '../kit/fleet.ts';
@@ -12,19 +15,36 @@ import { openStreams, slowAnswer } from '../kit/takeover.ts';
 // What an operator breaks on purpose, over an ingress, and that the answers go on.
 
 let fleet: Fleet;
+/** A provider that is not marked as simulated, and what it was asked. */
+const calls: (string | undefined)[] = [];
+const real = createServer(({ url }, response) => {
+  calls.push(url);
+  response.writeHead(404).end();
+});
 const { text, models } = slowAnswer(300);
 // An answer that is stalled is given up soon.
 const impatient = { ...models.pair, idleTimeout: '1500ms' };
 
 beforeAll(async () => {
+  await once(real.listen(0, '127.0.0.1'), 'listening');
+  const { port } = real.address() as AddressInfo;
   fleet = await startFleet({
     admin: true,
     workers: 2,
     models: { pair: models.pair, impatient },
-    config: { chaos: true },
+    config: {
+      chaos: true,
+      providers: {
+        real: { api: 'openai', baseUrl: `http://127.0.0.1:${port}/v1`, check: { kind: 'off' } },
+      },
+    },
   });
 });
-afterAll(() => fleet?.close());
+afterAll(async () => {
+  await fleet?.close();
+  real.closeAllConnections();
+  real.close();
+});
 beforeEach(async () => {
   fleet.primary.reset();
   fleet.backup.reset();
@@ -117,6 +137,15 @@ describe.each([
     }
     fleet.hurry();
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+  });
+
+  test('and never asks a provider that is not marked as simulated', async () => {
+    expect(codeOf(await breakSomething({ action, provider: 'real' }))).toEqual([
+      409,
+      'not_simulated',
+    ]);
+    doneOf(await breakSomething({ action }));
+    expect(calls).toEqual([]);
   });
 
   test('none, where none is under way', async () => {

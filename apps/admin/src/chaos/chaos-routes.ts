@@ -71,6 +71,7 @@ async function disturbAnswers(
   const { providers } = config();
   if (provider !== undefined && !Object.hasOwn(providers, provider)) throw noProvider(provider);
   const origins = originsOf(providers, provider);
+  if (origins.length === 0) throw notSimulated(provider);
   const order = { action, ...(request !== undefined && { request }) };
   const results = await Promise.all(
     origins.map(async ({ origin, name }) => ({ name, ...(await disturb(origin, order)) })),
@@ -131,11 +132,13 @@ const noProvider = (provider: string) =>
     `The config has no provider '${provider.slice(0, 100)}'.`,
   );
 
-const notSimulated = (provider: string) =>
+const notSimulated = (provider: string | undefined) =>
   new AdminError(
     409,
     'not_simulated',
-    `'${provider.slice(0, 100)}' is no simulated provider, or does not answer: only answers of simulated ones can be broken off.`,
+    provider === undefined
+      ? "No provider of the config has 'simulated: true': only answers of simulated ones can be broken off."
+      : `The provider '${provider.slice(0, 100)}' has no 'simulated: true' in the config, or no simulator answers there: only answers of simulated ones can be broken off.`,
   );
 
 const notAnswered = (request: string) =>

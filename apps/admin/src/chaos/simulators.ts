@@ -12,20 +12,24 @@ const patienceMs = 3000;
 /** The header that only simulated providers send. */
 const simulatedHeader = 'x-simulated-provider';
 
-/** Where these providers listen, each place once: one simulator can be several providers. */
+/**
+ * Where the simulated ones of these providers listen, each place once: one simulator can be several providers. All others are no
+ * business of an operator's order, and are not asked.
+ */
 export function originsOf(
-  providers: Readonly<Record<string, Pick<ProviderConfig, 'baseUrl'>>>,
+  providers: Readonly<Record<string, Pick<ProviderConfig, 'baseUrl' | 'simulated'>>>,
   only: string | undefined,
 ): { origin: string; name: string }[] {
   const byOrigin = new Map<string, string>();
-  for (const [name, { baseUrl }] of Object.entries(providers)) {
+  for (const [name, { baseUrl, simulated }] of Object.entries(providers)) {
+    if (!simulated) continue;
     const { origin } = new URL(baseUrl);
     if ((only === undefined || name === only) && !byOrigin.has(origin)) byOrigin.set(origin, name);
   }
   return [...byOrigin].map(([origin, name]) => ({ origin, name }));
 }
 
-/** `answers` is undefined if the provider is no simulated one; `error`: it did not answer. */
+/** `answers` is undefined if what listens there is no simulator; `error`: it did not answer. */
 export async function disturb(
   origin: string,
   order: { action: string; request?: string },

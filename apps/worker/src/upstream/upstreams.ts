@@ -59,7 +59,7 @@ export type UpstreamsOptions = {
   wasLate(): boolean;
   /** Providers get the trace context of their attempt, instead of the client's. */
   propagates?: boolean;
-  /** Providers get the ids of the requests, so that a simulated one can break off the answer of one (`chaos`). */
+  /** Simulated providers get the ids of the requests, so that they can break off the answer of one (`chaos`). */
   namesRequests?: boolean;
   /** Reports a failed call to the operator. */
   onFault?(call: { request: string; target: Target; fault: Fault }): void;
@@ -214,7 +214,8 @@ export function createUpstreams(options: UpstreamsOptions) {
     const recorder = recorderOf(activation, { target, apiKey: permit.apiKey }, pool);
     const upstream = recorder?.upstream ?? pool;
     const attempt = startAttempt({
-      dispatcher: options.namesRequests ? naming(upstream, activation.id) : upstream,
+      dispatcher:
+        options.namesRequests && config.simulated ? naming(upstream, activation.id) : upstream,
       format: providerFormats[config.api],
       call: {
         body,

@@ -175,6 +175,7 @@ export const providerSchema = section({
   apiKey: secret('a key, not empty').optional(),
   apiKeys: z.array(secret('a key, not empty')).optional(),
   streamOptions: toggleField('providers.*.streamOptions'),
+  simulated: toggleField('providers.*.simulated'),
   proxy: field(readProxyUrl, true).optional(),
   pool: pool.prefault({}),
   tls: tls.prefault({}),

@@ -77,7 +77,7 @@ export const settings = {
 
   chaos: toggle(
     false,
-    'let operators kill workers and break off answers of simulated providers (POST /admin/chaos); workers name their requests to all providers then',
+    'let operators kill workers and break off answers of simulated providers (POST /admin/chaos); workers name their requests to these then',
   ),
 
   'budgets.onLedgerDown': choice(
@@ -100,6 +100,10 @@ export const settings = {
   'providers.*.streamOptions': toggle(
     true,
     'ask for usage in streams; false for a provider that refuses `stream_options`',
+  ),
+  'providers.*.simulated': toggle(
+    false,
+    'it is apps/simulator, so POST /admin/chaos may ask it to break off its answers',
   ),
   'providers.*.pool.connections': count(
     512,

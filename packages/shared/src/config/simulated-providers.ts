@@ -32,7 +32,7 @@ export function withBuiltIn(file: unknown, env: NodeJS.ProcessEnv): BuiltIn {
   if (used.length === 0) return { value: file, missing: [] };
   const added = used.map(([name, variable]) => [
     name,
-    { api: 'openai', baseUrl: `${env[variable] || nowhere}/v1` },
+    { api: 'openai', baseUrl: `${env[variable] || nowhere}/v1`, simulated: true },
   ]);
   return {
     value: { ...file, providers: { ...providers, ...Object.fromEntries(added) } },

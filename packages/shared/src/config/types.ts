@@ -116,6 +116,8 @@ export type ProviderConfig = {
   readonly apiKeys: readonly string[];
   /** It supports `stream_options`, which request the usage. */
   readonly streamOptions: boolean;
+  /** It is a simulated provider, which breaks off answers when an operator says so. */
+  readonly simulated: boolean;
   /** An http URL, with credentials if it has any. */
   readonly proxy?: string;
   readonly pool: PoolConfig;
