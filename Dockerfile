@@ -31,6 +31,7 @@ RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 # The console's web page, which needs the development dependencies.
 FROM packages AS console
 RUN npm ci --include=dev --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json ./
 COPY scripts/setup scripts/setup
 COPY apps/admin/console apps/admin/console
 RUN node -e "import('./scripts/setup/console.mjs').then((m) => m.ensureConsole('/app', '/tmp/lock', new AbortController().signal))"
