@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { EventSource } from 'eventsource';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { aliases, chat } from '../kit/api.ts';
 import { eventsOf } from '../kit/events.ts';
@@ -224,6 +224,12 @@ describe("somebody else's request", () => {
 });
 
 describe('the admin pages', () => {
+  // Wrong passwords slow their network, which is that of all tests, until it shows the right one.
+  beforeEach(async () => {
+    const body = { user: 'ops', password: 'pass:word' };
+    await ask('/admin/session', {}, { body });
+  });
+
   it.each([
     ['nothing', {}],
     ['a key of the API', bearer('secret-b')],

@@ -1,6 +1,8 @@
 import { createHash, randomInt } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sessionKey } from '../../apps/ingress/src/auth/session-keys.ts';
 import { newSession, sessionMs, signSession } from '../../apps/ingress/src/auth/sessions.ts';
+import { keyspace } from '@millrace/shared/store/keys';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
@@ -15,9 +17,15 @@ const admin = () => ({
   user: 'ops',
   passwordSha256: createHash('sha256').update(password).digest('hex'),
 });
-const basic = () => ({
-  authorization: `Basic ${Buffer.from(`ops:${password}`).toString('base64')}`,
+const basic = (shown = password) => ({
+  authorization: `Basic ${Buffer.from(`ops:${shown}`).toString('base64')}`,
 });
+
+/** The key that the fleet signs with. */
+async function fleetKey(): Promise<Buffer> {
+  const secret = await fleet.redis.connect().get(keyspace().sessionSecret());
+  return sessionKey(admin(), secret ?? '');
+}
 
 let fleet: Fleet;
 
@@ -110,6 +118,31 @@ describe('a login', () => {
     await expect.poll(async () => (await logIn(from)).status, { timeout: 5000 }).toBe(204);
   });
 
+  test('and basic credentials share one limit of wrong passwords, on all paths', async () => {
+    const from = newAddress();
+    const get = (path: string, shown: string) =>
+      to(path, { headers: { ...from, ...basic(shown) } });
+    // A script with an old password is no guessing.
+    for (let i = 0; i < 10; i += 1) {
+      expect(codeOf(await get('/admin/fleet', 'of-before'))).toEqual([401, 'admin_only']);
+    }
+    expect((await get('/admin/fleet', password)).status).toBe(200);
+    for (const guess of ['a', 'b']) expect((await get('/admin/fleet', guess)).status).toBe(401);
+    expect((await get('/v1/models', 'c')).status).toBe(401);
+    expect((await logIn(from, { user: 'ops', password: 'd' })).status).toBe(401);
+    for (const path of ['/admin/fleet', '/v1/models']) {
+      for (const shown of [password, 'e']) {
+        const slowed = await get(path, shown);
+        expect(codeOf(slowed)).toEqual([429, 'too_many_logins']);
+        expect(Number(slowed.headers['retry-after'])).toBeGreaterThan(0);
+      }
+    }
+    const headers = { ...from, ...(await session()) };
+    expect((await to('/admin/fleet', { headers })).status).toBe(200);
+    const again = async () => (await get('/admin/fleet', password)).status;
+    await expect.poll(again, { timeout: 5000 }).toBe(200);
+  });
+
   test.each([
     [{ user: 'ops' }, 400],
     [{ user: 'ops', password: ['x'] }, 400],
@@ -139,19 +172,34 @@ describe('a session', () => {
 
   test('that has expired, or that was changed, opens nothing', async () => {
     const now = Date.now();
-    expect((await withCookie(signSession(newSession(now), admin()))).status).toBe(200);
-    const old = signSession(newSession(now - sessionMs), admin());
+    const key = await fleetKey();
+    expect((await withCookie(signSession(newSession(now), key))).status).toBe(200);
+    const old = signSession(newSession(now - sessionMs), key);
     const longer = old.replace(/\.\w+\./, `.${now.toString(36)}.`);
-    for (const value of [old, longer, 'x', '']) {
+    // What the config has is not enough.
+    const forged = signSession(newSession(now), sessionKey(admin(), ''));
+    for (const value of [old, longer, forged, 'x', '']) {
       const answer = await withCookie(value);
       expect(codeOf(answer)).toEqual([401, 'session_expired']);
       expect(answer.headers).not.toHaveProperty('www-authenticate');
     }
   });
 
+  test('is one of the new secret after Redis has lost the old one, at every ingress', async () => {
+    const old = await session();
+    await fleet.redis.connect().del(keyspace().sessionSecret());
+    const headers = await session();
+    for (const ingress of [0, 1]) {
+      await expect
+        .poll(async () => (await to('/admin/fleet', { headers }, ingress)).status)
+        .toBe(200);
+    }
+    expect(codeOf(await to('/admin/fleet', { headers: old }, 1))).toEqual([401, 'session_expired']);
+  });
+
   test('is renewed by its use, also at the control plane', async () => {
     const hours = Date.now() - 2 * 3_600_000;
-    const answer = await withCookie(signSession(newSession(hours), admin()));
+    const answer = await withCookie(signSession(newSession(hours), await fleetKey()));
     expect(answer.status).toBe(200);
     const renewed = setCookieOf(answer).split(';')[0] ?? '';
     const view = await to('/admin/session', { headers: { cookie: renewed } });

@@ -24,6 +24,8 @@ import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { findControlPlane } from '@millrace/shared/store/control-plane';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisRespondent } from '@millrace/shared/store/inquiries/redis-inquiries';
+import { StoreSilent } from '@millrace/shared/store/outage';
+import { readSessionSecret } from '@millrace/shared/store/session-secret';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { startTelemetry } from '@millrace/shared/telemetry/start';
@@ -37,6 +39,8 @@ import { createTargetRates, waitMs } from './admission/expected-wait.ts';
 import { followKeys } from './auth/follow-keys.ts';
 import { createKeyRing } from './auth/key-ring.ts';
 import { createKeyUsers } from './auth/key-users.ts';
+import { createLoginThrottle } from './auth/login-throttle.ts';
+import { createSessionKeys } from './auth/session-keys.ts';
 import { createLoadMeter } from './admission/load-meter.ts';
 import { createMemoryMeter } from './admission/memory-meter.ts';
 import { createPriorityPolicy } from './admission/priority.ts';
@@ -145,6 +149,15 @@ const followedKeys = await followKeys({
   isReady,
   onError,
 });
+const sessionKeys = createSessionKeys({
+  async readSecret() {
+    // The connection would queue the commands.
+    if (!isReady()) throw new StoreSilent('Redis does not answer');
+    return readSessionSecret(redis, keys);
+  },
+  onError,
+});
+if (config.admin) await sessionKeys.refreshRarely();
 // A first request would wait for it. Keys that get a budget later load it by their first request.
 if (keyRing.hasMoney) {
   await loadPrices(Object.values(config.models).flatMap(({ targets }) => targets))?.catch(onError);
@@ -362,6 +375,8 @@ const app = await buildApp({
     keyRing,
     keyUsers,
     refused,
+    sessionKeys,
+    loginThrottle: createLoginThrottle(),
     audit,
     keyLimits,
     connections,

@@ -10,6 +10,8 @@ import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import type { ConnectionCounts } from './server/connection-counts.ts';
 import type { KeyRing } from './auth/key-ring.ts';
 import type { KeyUsers } from './auth/key-users.ts';
+import type { LoginThrottle } from './auth/login-throttle.ts';
+import type { SessionKeys } from './auth/session-keys.ts';
 import type { Connections } from './server/connections.ts';
 import type { AdmissionController } from './admission/controller.ts';
 import type { JobViews } from './api/jobs/view.ts';
@@ -61,6 +63,8 @@ export type Services = {
   keyRing: KeyRing;
   keyUsers: Pick<KeyUsers, 'add'>;
   keyLimits: KeyLimits;
+  sessionKeys: SessionKeys;
+  loginThrottle: LoginThrottle;
   audit: Pick<AuditWriter, 'record'>;
   /** Counts and logs a rejection. */
   refused(refusal: Refusal): void;

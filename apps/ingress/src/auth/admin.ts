@@ -3,12 +3,15 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 /** The admin of the config. `passwordSha256`: hex. */
 export type Admin = { readonly user: string; readonly passwordSha256: string };
 
-/** Whether basic credentials are the admin's of the config. */
-export function isAdmin(authorization: string | undefined, admin: Admin): boolean {
+/** The user and the password of basic credentials; undefined for any other text. */
+export function basicOf(
+  authorization: string | undefined,
+): { user: string; password: string } | undefined {
   const encoded = /^Basic\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1];
-  if (encoded === undefined) return false;
-  const [user = '', ...password] = Buffer.from(encoded, 'base64').toString('utf8').split(':');
-  return isPassword({ user, password: password.join(':') }, admin);
+  if (encoded === undefined) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  return colon < 0 ? undefined : { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
 /** Compares digests, in constant time. */

@@ -5,11 +5,14 @@ import type { KeyRing } from './key-ring.ts';
 import { refusedFor } from './refused-for.ts';
 import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
-import { isAdmin } from './admin.ts';
+import { basicOf, isPassword } from './admin.ts';
 import type { Admin } from './admin.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { networkOf } from './networks.ts';
+import type { SessionKeys } from './session-keys.ts';
 import { verifySession } from './sessions.ts';
 import { addressOf, browserRequestOf, peerOf } from './client-address.ts';
-import { refuse } from '../errors.ts';
+import { refuse, retrySeconds } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 
 export type Authenticator = {
@@ -26,6 +29,8 @@ export type AuthVerdict = Authenticated | { kind: 'awaits_key' } | Refused;
 export type AuthDeps = {
   config: Pick<Config, 'admin'> & { listen: Pick<Config['listen'], 'cors'> };
   keyRing: Pick<KeyRing, 'verify' | 'isRequired' | 'get'>;
+  sessionKeys: Pick<SessionKeys, 'keyOf'>;
+  loginThrottle: LoginThrottle;
 };
 
 /** The only route that waits for a key. */
@@ -37,19 +42,12 @@ export const eventsPath = '/v1/jobs/:id/events';
 /** May see every request but create none: using a model needs a key, which is charged. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
-/** By the password, or by a session where no other credentials are shown. */
-function isOfAdmin({ headers }: FastifyRequest, admin: Admin): boolean {
-  const { authorization, 'x-api-key': apiKey, cookie } = headers;
-  if (authorization !== undefined || apiKey !== undefined) return isAdmin(authorization, admin);
-  return cookie !== undefined && verifySession(cookie, admin, Date.now()).kind === 'valid';
-}
-
 /**
  * Extracts the credentials of HTTP requests and checks them. `isProxy`: whether an address is that of a
  * trusted proxy.
  */
 export function createAuthenticator(
-  { config, keyRing }: AuthDeps,
+  { config, keyRing, sessionKeys, loginThrottle }: AuthDeps,
   isProxy: (address: string) => boolean,
 ): Authenticator {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
@@ -73,6 +71,20 @@ export function createAuthenticator(
     const isListed = origin !== undefined && mayOpenSocket(origin, host);
     return isCrossSiteWrite(browserRequestOf(request)) && !isListed;
   }
+
+  /** By the password, unless its network has to wait, or by a session where no other credentials are shown. */
+  function isOfAdmin(request: FastifyRequest, admin: Admin): boolean {
+    const { authorization, 'x-api-key': apiKey, cookie } = request.headers;
+    if (authorization === undefined && apiKey === undefined) {
+      const key = sessionKeys.keyOf(admin);
+      return cookie !== undefined && verifySession(cookie, key, Date.now()).kind === 'valid';
+    }
+    const shown = basicOf(authorization);
+    return shown !== undefined && passwordWaitMs(request) === 0 && isPassword(shown, admin);
+  }
+
+  const passwordWaitMs = (request: FastifyRequest): number =>
+    loginThrottle.waitOf(networkOf(addressOf(request)));
 
   /** Undefined for a request without a read token. */
   function authenticateByToken(request: FastifyRequest): Authenticated | Refused | undefined {
@@ -112,8 +124,16 @@ export function createAuthenticator(
       if (verdict.reason === 'no_key' && isPage) return { kind: 'awaits_key' };
       const refusal = refused(verdict.reason, verdict.keyId);
       // A wrong password of the admin, who may use the API.
-      const isPassword = config.admin !== undefined && /^basic /i.test(authorization ?? '');
-      if (verdict.reason !== 'no_key' || !isPassword) return refusal;
+      const isBasic = config.admin !== undefined && /^basic /i.test(authorization ?? '');
+      if (verdict.reason !== 'no_key' || !isBasic) return refusal;
+      const waitMs = passwordWaitMs(request);
+      if (waitMs > 0) {
+        const seconds = Number(retrySeconds(waitMs));
+        return refuse('too_many_logins', { seconds, retryAfter: seconds });
+      }
+      if (basicOf(authorization)) {
+        loginThrottle.failed(networkOf(addressOf(request)), authorization);
+      }
       return { ...refusal, params: { ...refusal.params, countAs: 'admin_only' } };
     },
     verifyKey(request, key) {

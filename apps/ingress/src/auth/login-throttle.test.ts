@@ -44,3 +44,11 @@ test('an attack from many networks takes bounded memory, and frees only the netw
   expect(throttle.waitOf('old')).toBe(0);
   expect(throttle.waitOf('new')).toBeGreaterThan(0);
 });
+
+test('the same guess again counts once, until another one follows', () => {
+  const { throttle } = throttleAt();
+  for (let i = 0; i < 100; i += 1) throttle.failed('a', 'of before');
+  expect(throttle.waitOf('a')).toBe(0);
+  for (const guess of ['1', '2', '1', '2']) throttle.failed('a', guess);
+  expect(throttle.waitOf('a')).toBe(1000);
+});

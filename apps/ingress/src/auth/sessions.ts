@@ -1,10 +1,8 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
-import type { Admin } from './admin.ts';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 
 /*
- * The session of an operator who has logged in with a browser: a signed cookie, and nothing in any process or in Redis. The key of
- * the signature is derived from the admin's user and password, so every ingress with the same config accepts the cookie, and
- * another password ends all sessions. A copied cookie is valid until it expires, also after a logout.
+ * The session of an operator who has logged in with a browser: a signed cookie, of which no process keeps anything. Every ingress with
+ * the same config and the same Redis has the key of the signature (session-keys.ts) and accepts the cookie. A copied cookie is valid until it expires, also after a logout.
  */
 
 export const sessionCookie = 'millrace_session';
@@ -44,30 +42,30 @@ export function renewed({ startedAt, expiresAt }: Session, now: number): Session
 }
 
 /** The value of the cookie: version, start and end of the session, and their signature. */
-export function signSession({ startedAt, expiresAt }: Session, admin: Admin): string {
+export function signSession({ startedAt, expiresAt }: Session, key: Buffer): string {
   const signed = `v1.${startedAt.toString(36)}.${expiresAt.toString(36)}`;
-  return `${signed}.${signatureOf(signed, admin).toString('base64url')}`;
+  return `${signed}.${signatureOf(signed, key).toString('base64url')}`;
 }
 
-/** The verdict on a `Cookie` header, as sent. Signatures are compared in constant time. */
+/** The verdict on a `Cookie` header, as sent; without a key none is valid. Signatures are compared in constant time. */
 export function verifySession(
   cookies: string | undefined,
-  admin: Admin,
+  key: Buffer | undefined,
   now: number,
 ): SessionVerdict {
   let verdict: SessionVerdict = { kind: 'absent' };
   for (const value of valuesOf(cookies ?? '')) {
-    const one = verifyValue(value, admin, now);
+    const one: SessionVerdict = key ? verifyValue(value, key, now) : { kind: 'forged' };
     if (one.kind === 'valid') return one;
     if (verdict.kind !== 'expired') verdict = one;
   }
   return verdict;
 }
 
-function verifyValue(value: string, admin: Admin, now: number): SessionVerdict {
+function verifyValue(value: string, key: Buffer, now: number): SessionVerdict {
   const [, signed = '', startedAt = '', expiresAt = '', signature = ''] = form.exec(value) ?? [];
   const shown = Buffer.from(signature, 'base64url');
-  const right = signatureOf(signed, admin);
+  const right = signatureOf(signed, key);
   if (shown.length !== right.length || !timingSafeEqual(shown, right)) return { kind: 'forged' };
   const session = {
     startedAt: Number.parseInt(startedAt, 36),
@@ -88,18 +86,8 @@ function valuesOf(cookies: string): string[] {
     .map((cookie) => cookie.slice(prefix.length));
 }
 
-/** Of each config's admin. */
-const keys = new WeakMap<Admin, Buffer>();
-
-function signatureOf(text: string, admin: Admin): Buffer {
-  let key = keys.get(admin);
-  if (!key) {
-    const secret = Buffer.from(admin.passwordSha256, 'hex');
-    key = Buffer.from(hkdfSync('sha256', secret, admin.user, 'millrace session', 32));
-    keys.set(admin, key);
-  }
-  return createHmac('sha256', key).update(text).digest();
-}
+const signatureOf = (text: string, key: Buffer): Buffer =>
+  createHmac('sha256', key).update(text).digest();
 
 /**
  * The `Set-Cookie` header that hands a browser a session, or takes it away. Scripts cannot read the cookie, and no page of another
@@ -107,9 +95,9 @@ function signatureOf(text: string, admin: Admin): Buffer {
  */
 export function setCookie(
   session: Session | undefined,
-  { admin, isTls, now }: { admin: Admin; isTls: boolean; now: number },
+  { key, isTls, now }: { key: Buffer | undefined; isTls: boolean; now: number },
 ): string {
-  const value = session ? signSession(session, admin) : '';
+  const value = session && key ? signSession(session, key) : '';
   const seconds = session ? Math.max(0, Math.floor((session.expiresAt - now) / 1000)) : 0;
   const secure = isTls ? '; Secure' : '';
   return `${sessionCookie}=${value}; Max-Age=${seconds}; Path=/admin; HttpOnly; SameSite=Strict${secure}`;

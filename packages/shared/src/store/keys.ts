@@ -81,6 +81,8 @@ export type Keyspace = {
   sharedStates(): string;
   /** String: the address of the control plane (store/control-plane.ts). */
   controlPlane(): string;
+  /** String: the fleet's part of the key that signs sessions (store/session-secret.ts). It stays. */
+  sessionSecret(): string;
   /** Hash: the API keys that operators created, and the version of all of them. */
   apiKeys(): string;
   /** Channel: the version after each change of these keys. */
@@ -162,6 +164,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     gossip: () => `${fleetTag}:told`,
     sharedStates: () => `${fleetTag}:facts`,
     controlPlane: () => `${fleetTag}:control-plane`,
+    sessionSecret: () => `${fleetTag}:session-secret`,
     apiKeys: () => `${fleetTag}:api-keys`,
     apiKeyChanges: () => `${fleetTag}:api-key-changes`,
     audit: () => `${fleetTag}:audit`,

@@ -1,18 +1,25 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isAdmin } from '../../auth/admin.ts';
+import { basicOf, isPassword } from '../../auth/admin.ts';
 import type { Admin } from '../../auth/admin.ts';
-import { browserRequestOf, peerOf } from '../../auth/client-address.ts';
+import { addressOf, browserRequestOf, peerOf } from '../../auth/client-address.ts';
 import { whyNotLocal } from '../../auth/local-only.ts';
+import type { LoginThrottle } from '../../auth/login-throttle.ts';
+import { networkOf } from '../../auth/networks.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
+import type { SessionKeys } from '../../auth/session-keys.ts';
 import { renewed, setCookie, verifySession } from '../../auth/sessions.ts';
+import type { SessionVerdict } from '../../auth/sessions.ts';
 import { apiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
+import { retrySeconds } from '../../errors.ts';
 import { consolePage, controlPlanePath, mayChangeKeys } from './control-plane.ts';
 
 export const sessionPath = '/admin/session';
 
 export type AccessOptions = {
   readonly admin: Admin | undefined;
+  readonly sessionKeys: SessionKeys;
+  readonly loginThrottle: LoginThrottle;
   /** Whether clients of the API need a key. */
   isKeyRequired(): boolean;
   /** Whether an address is that of a trusted proxy. */
@@ -23,22 +30,23 @@ export type AccessOptions = {
  * The error for a client that may not use an admin path; undefined if it may. A session that is in use is renewed with the
  * answer.
  */
-export function refuse(
+export async function refuse(
   request: FastifyRequest,
   reply: FastifyReply,
   options: AccessOptions,
-): ApiError | undefined {
+): Promise<ApiError | undefined> {
   const { admin } = options;
   if (!admin) return refuseRemote(request, options);
   // Before the password: also a page that logs an operator in or out is one of another site.
   const isForeign = isCrossSiteWrite(browserRequestOf(request));
-  const authority = authorityOf(request, reply, admin);
+  const authority = await authorityOf(request, reply, { ...options, admin });
   if (authority === 'admin' || isOpen(request)) {
     return isForeign ? apiError('foreign_page', { of: 'admin' }) : undefined;
   }
   const challenge: Record<string, string> = mayPrompt(request)
     ? { 'www-authenticate': 'Basic realm="millrace"' }
     : {};
+  if (typeof authority === 'number') return tooManyLogins(authority);
   switch (authority) {
     case 'expired':
       return apiError('session_expired', { headers: challenge });
@@ -73,21 +81,48 @@ function refuseRemote(
     : apiError(reason, local);
 }
 
-/** What a request shows of itself: `wrong` is a password. */
-type Authority = 'admin' | 'expired' | 'forged' | 'wrong' | 'none';
+/** What a request shows of itself: `wrong` is a password; a number is the milliseconds until its network may show another one. */
+type Authority = 'admin' | 'expired' | 'forged' | 'wrong' | 'none' | number;
 
-function authorityOf(request: FastifyRequest, reply: FastifyReply, admin: Admin): Authority {
+async function authorityOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { admin, sessionKeys, loginThrottle }: AccessOptions & { admin: Admin },
+): Promise<Authority> {
   const { authorization, cookie } = request.headers;
-  if (isAdmin(authorization, admin)) return 'admin';
+  const shown = basicOf(authorization);
+  const network = networkOf(addressOf(request));
+  const waitMs = shown ? loginThrottle.waitOf(network) : 0;
+  if (shown && waitMs === 0 && isPassword(shown, admin)) return 'admin';
   const now = Date.now();
-  const verdict = verifySession(cookie, admin, now);
+  const verdict = await readSession(cookie, { admin, sessionKeys, now });
   if (verdict.kind === 'valid') {
     const session = renewed(verdict.session, now);
-    if (session) sendCookie(reply, setCookie(session, { admin, now, ...wayOf(request) }));
+    const key = sessionKeys.keyOf(admin);
+    if (session) sendCookie(reply, setCookie(session, { key, now, ...wayOf(request) }));
     return 'admin';
   }
+  if (waitMs > 0) return waitMs;
+  // A browser sends an old password with the console's page and its assets, too.
+  if (shown && !isOpen(request)) loginThrottle.failed(network, authorization);
   if (authorization !== undefined) return 'wrong';
   return verdict.kind === 'absent' ? 'none' : verdict.kind;
+}
+
+/** As `verifySession`; a signature that is not valid may be of a secret that this ingress has not read yet. */
+export async function readSession(
+  cookie: string | undefined,
+  { admin, sessionKeys, now }: { admin: Admin; sessionKeys: SessionKeys; now: number },
+): Promise<SessionVerdict> {
+  const verdict = verifySession(cookie, sessionKeys.keyOf(admin), now);
+  if (verdict.kind !== 'forged') return verdict;
+  await sessionKeys.refreshRarely();
+  return verifySession(cookie, sessionKeys.keyOf(admin), now);
+}
+
+export function tooManyLogins(waitMs: number): ApiError {
+  const seconds = Number(retrySeconds(waitMs));
+  return apiError('too_many_logins', { seconds, retryAfter: seconds });
 }
 
 /** `isTls`: the browser's connection has TLS, here or at a trusted proxy. */

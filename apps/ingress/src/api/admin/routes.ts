@@ -13,13 +13,14 @@ export async function adminRoutes(
   services: Services,
   isProxy: (address: string) => boolean,
 ): Promise<void> {
-  const { config, keyRing } = services;
+  const { config, keyRing, sessionKeys, loginThrottle } = services;
   await app.register(async (scope) => {
     scope.addHook('onRequest', async (request, reply) => {
       for (const [name, value] of Object.entries(adminHeaders)) reply.raw.setHeader(name, value);
       const { admin } = config;
       const isKeyRequired = () => keyRing.isRequired();
-      const refusal = refuse(request, reply, { admin, isKeyRequired, isProxy });
+      const known = { admin, sessionKeys, loginThrottle, isKeyRequired, isProxy };
+      const refusal = await refuse(request, reply, known);
       if (refusal) throw refusal;
     });
     sessionRoutes(scope, services);

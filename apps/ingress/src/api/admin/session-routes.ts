@@ -3,14 +3,12 @@ import { version } from '@millrace/shared/runtime/version';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isPassword } from '../../auth/admin.ts';
 import { addressOf } from '../../auth/client-address.ts';
-import { createLoginThrottle } from '../../auth/login-throttle.ts';
 import { networkOf } from '../../auth/networks.ts';
-import { newSession, setCookie, verifySession } from '../../auth/sessions.ts';
+import { newSession, setCookie } from '../../auth/sessions.ts';
 import { apiError } from '../../api-error.ts';
-import { retrySeconds } from '../../errors.ts';
 import type { Services } from '../../services.ts';
 import { parseObject, wrongType } from '../json-body.ts';
-import { sendCookie, sessionPath, wayOf } from './access.ts';
+import { readSession, sendCookie, sessionPath, tooManyLogins, wayOf } from './access.ts';
 
 /** Bytes of the body of a login. */
 const maxLoginBytes = 4096;
@@ -21,9 +19,14 @@ const maxLoginBytes = 4096;
  */
 export function sessionRoutes(
   scope: FastifyInstance,
-  { config, audit }: Pick<Services, 'config' | 'audit'>,
+  {
+    config,
+    audit,
+    sessionKeys,
+    loginThrottle: throttle,
+    onError,
+  }: Pick<Services, 'config' | 'audit' | 'sessionKeys' | 'loginThrottle' | 'onError'>,
 ): void {
-  const throttle = createLoginThrottle();
   const record = (request: FastifyRequest, action: 'session.start' | 'session.end') => {
     const actor = config.admin?.user ?? localActor;
     void audit.record({ actor, address: addressOf(request), action, outcome: 'ok' });
@@ -35,24 +38,29 @@ export function sessionRoutes(
     if (!admin) throw apiError('no_admin');
     const network = networkOf(addressOf(request));
     const waitMs = throttle.waitOf(network);
-    if (waitMs > 0) {
-      const seconds = Number(retrySeconds(waitMs));
-      throw apiError('too_many_logins', { seconds, retryAfter: seconds });
-    }
+    if (waitMs > 0) throw tooManyLogins(waitMs);
     if (!isPassword(shown, admin)) {
       throttle.failed(network);
       throw apiError('wrong_password');
     }
     throttle.succeeded(network);
+    // Another ingress may have made another one, after Redis has lost its data. Without Redis the secret that was read goes on.
+    await sessionKeys.refresh().catch((error: unknown) => {
+      if (!sessionKeys.keyOf(admin)) throw error;
+      onError(error);
+    });
+    const key = sessionKeys.keyOf(admin);
     const now = Date.now();
-    sendCookie(reply, setCookie(newSession(now), { admin, now, ...wayOf(request) }));
+    sendCookie(reply, setCookie(newSession(now), { key, now, ...wayOf(request) }));
     record(request, 'session.start');
     return reply.code(204).send();
   });
 
-  scope.get(sessionPath, (request, reply) => {
+  scope.get(sessionPath, async (request, reply) => {
     const { admin, board, chaos } = config;
-    const verdict = admin && verifySession(request.headers.cookie, admin, Date.now());
+    const now = Date.now();
+    const verdict =
+      admin && (await readSession(request.headers.cookie, { admin, sessionKeys, now }));
     const expiresAt = verdict?.kind === 'valid' ? verdict.session.expiresAt : undefined;
     return reply.send({
       user: admin?.user ?? localActor,
@@ -69,8 +77,8 @@ export function sessionRoutes(
     const { admin } = config;
     if (admin) {
       const now = Date.now();
-      const { kind } = verifySession(request.headers.cookie, admin, now);
-      sendCookie(reply, setCookie(undefined, { admin, now, ...wayOf(request) }));
+      const { kind } = await readSession(request.headers.cookie, { admin, sessionKeys, now });
+      sendCookie(reply, setCookie(undefined, { key: undefined, now, ...wayOf(request) }));
       if (kind === 'valid') record(request, 'session.end');
     }
     return reply.code(204).send();
