@@ -77,6 +77,12 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
           ],
         },
         failing: 'status:code=400',
+        story: {
+          targets: [
+            target('primary', 'healthy:tokens=120,pace=20'),
+            target('backup', 'healthy:tokens=120'),
+          ],
+        },
         slow: {
           targets: [target('primary', 'healthy:tokens=5000,pace=400'), target('backup', 'healthy')],
         },
@@ -180,6 +186,17 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
     await page.getByRole('button', { name: 'Play' }).click();
     await expect.poll(() => answer.innerText()).toBe(all);
     await page.getByRole('button', { name: 'Play' }).waitFor();
+    await watched.close();
+  });
+
+  test('an answer in the playground goes on when its worker is killed, and shows where', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    const { page } = watched;
+    await visit(watched, '/admin/console/playground?model=story');
+    await page.getByRole('button', { name: 'Send, and kill its worker on the way' }).click();
+    await page.locator('mark.seam').first().waitFor();
+    await takePicture(page, 'playground-rescued');
+    expect(await page.locator('mark.seam').first().innerText()).toMatch(/\d+ m?s/);
     await watched.close();
   });
 

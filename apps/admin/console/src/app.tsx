@@ -1,29 +1,48 @@
 import { LocationProvider, Route, Router, lazy } from 'preact-iso';
 import { Home } from './pages/home/home.tsx';
+import { loaded } from './shell/loaded.ts';
 import { Shell } from './shell/shell.tsx';
 import { NotFound } from './pages/not-found.tsx';
 
 /* One page is one folder in pages/; all but the first are loaded when they are opened. */
 
 const RequestList = lazy(
-  async () => (await import('./pages/requests/request-list.tsx')).RequestList,
+  async () => (await loaded(() => import('./pages/requests/request-list.tsx'))).RequestList,
 );
 const RequestDetail = lazy(
-  async () => (await import('./pages/requests/request-detail.tsx')).RequestDetail,
+  async () => (await loaded(() => import('./pages/requests/request-detail.tsx'))).RequestDetail,
 );
-const Fleet = lazy(async () => (await import('./pages/fleet/fleet.tsx')).Fleet);
-const Upstreams = lazy(async () => (await import('./pages/upstreams/upstreams.tsx')).Upstreams);
-const Queue = lazy(async () => (await import('./pages/queue/queue.tsx')).Queue);
-const Board = lazy(async () => (await import('./pages/board/board.tsx')).Board);
-const ClientSetup = lazy(async () => (await import('./pages/setup/setup.tsx')).ClientSetup);
-const Playground = lazy(async () => (await import('./pages/playground/playground.tsx')).Playground);
-const KeyList = lazy(async () => (await import('./pages/keys/key-list.tsx')).KeyList);
-const KeyDetail = lazy(async () => (await import('./pages/keys/key-detail.tsx')).KeyDetail);
-const UsagePage = lazy(async () => (await import('./pages/usage/usage.tsx')).UsagePage);
-const AuditPage = lazy(async () => (await import('./pages/audit/audit.tsx')).AuditPage);
-const DebugPage = lazy(async () => (await import('./pages/debug/debug.tsx')).DebugPage);
-const ConfigPage = lazy(async () => (await import('./pages/config/config.tsx')).ConfigPage);
-const WebhooksPage = lazy(async () => (await import('./pages/webhooks/webhooks.tsx')).WebhooksPage);
+const Fleet = lazy(async () => (await loaded(() => import('./pages/fleet/fleet.tsx'))).Fleet);
+const Upstreams = lazy(
+  async () => (await loaded(() => import('./pages/upstreams/upstreams.tsx'))).Upstreams,
+);
+const Queue = lazy(async () => (await loaded(() => import('./pages/queue/queue.tsx'))).Queue);
+const Board = lazy(async () => (await loaded(() => import('./pages/board/board.tsx'))).Board);
+const ClientSetup = lazy(
+  async () => (await loaded(() => import('./pages/setup/setup.tsx'))).ClientSetup,
+);
+const Playground = lazy(
+  async () => (await loaded(() => import('./pages/playground/playground.tsx'))).Playground,
+);
+const KeyList = lazy(async () => (await loaded(() => import('./pages/keys/key-list.tsx'))).KeyList);
+const KeyDetail = lazy(
+  async () => (await loaded(() => import('./pages/keys/key-detail.tsx'))).KeyDetail,
+);
+const UsagePage = lazy(
+  async () => (await loaded(() => import('./pages/usage/usage.tsx'))).UsagePage,
+);
+const AuditPage = lazy(
+  async () => (await loaded(() => import('./pages/audit/audit.tsx'))).AuditPage,
+);
+const DebugPage = lazy(
+  async () => (await loaded(() => import('./pages/debug/debug.tsx'))).DebugPage,
+);
+const ConfigPage = lazy(
+  async () => (await loaded(() => import('./pages/config/config.tsx'))).ConfigPage,
+);
+const WebhooksPage = lazy(
+  async () => (await loaded(() => import('./pages/webhooks/webhooks.tsx'))).WebhooksPage,
+);
 
 export function App() {
   return (

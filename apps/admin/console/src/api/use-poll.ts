@@ -28,7 +28,9 @@ export function usePoll<T>(path: string | undefined, everyMs?: number): Polled<T
     const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isAsking = false;
+    let asksAgain = false;
     const ask = async () => {
+      if (isAsking) asksAgain = true;
       if (isAsking || over.signal.aborted) return;
       clearTimeout(timer);
       isAsking = true;
@@ -41,7 +43,11 @@ export function usePoll<T>(path: string | undefined, everyMs?: number): Polled<T
         setState((before) => ({ ...(before.path === path ? before : { path }), failure }));
       } finally {
         isAsking = false;
-        if (everyMs !== undefined && !document.hidden && !over.signal.aborted) {
+        // What was asked for meanwhile is newer than this answer.
+        if (asksAgain && !over.signal.aborted) {
+          asksAgain = false;
+          void ask();
+        } else if (everyMs !== undefined && !document.hidden && !over.signal.aborted) {
           timer = setTimeout(() => void ask(), everyMs);
         }
       }

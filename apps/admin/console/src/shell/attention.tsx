@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import type { ApiFailure } from '../api/client.ts';
 import { usePoll } from '../api/use-poll.ts';
 
 export type AttentionItem = {
@@ -17,6 +18,9 @@ export const attention = signal<readonly AttentionItem[] | undefined>(undefined)
 /** How many of these are more than information. */
 export const attentionCount = signal(0);
 
+/** Why it is not known now; what is shown is from before. */
+export const attentionFailure = signal<ApiFailure | undefined>(undefined);
+
 /** Milliseconds between two looks. */
 const everyMs = 5000;
 
@@ -24,20 +28,17 @@ const everyMs = 5000;
 export function AttentionBanner() {
   const { data, failure } = usePoll<{ data: AttentionItem[] }>('attention', everyMs);
   useEffect(() => {
-    // A fleet whose state cannot be read has a message of its own on each page.
-    if (!data) {
-      if (failure) attention.value ??= [];
-      return;
-    }
+    attentionFailure.value = failure;
+    if (!data) return;
     attention.value = data.data;
     attentionCount.value = data.data.filter(({ severity }) => severity !== 'info').length;
   }, [data, failure]);
   const critical = data?.data.filter(({ severity }) => severity === 'critical') ?? [];
   return (
     <div class="banners" role="status">
-      {failure?.code === 'unreachable' && (
+      {failure && data && (
         <p class="banner" data-tone="bad">
-          The ingress does not answer. What the pages show is from before.
+          {failure.message} What the pages show may be from before.
         </p>
       )}
       {critical.map((item) => (

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call, needsLogin } from '../api/client.ts';
+import { setClientKey } from '../api/client-key.ts';
 import { toFailure, usePoll } from '../api/use-poll.ts';
-import { tell } from '../ui/actions.tsx';
+import { keepOpen, tell } from '../ui/actions.tsx';
 
 export type Session = {
   user: string | null;
@@ -46,7 +47,10 @@ export function Login() {
       ref={element}
       class="login"
       aria-label="Log in"
+      onKeyDown={keepOpen}
       onCancel={(event) => event.preventDefault()}
+      // Without the form nothing on the page works.
+      onClose={() => needsLogin.value !== 'no' && element.current?.showModal()}
     >
       <form class="dialog-body" onSubmit={(event) => void submit(event)}>
         <h2>Millrace</h2>
@@ -82,7 +86,9 @@ export function LogoutButton() {
   const logOut = async () => {
     try {
       await call('session', { method: 'DELETE' });
-      needsLogin.value = 'first';
+      // The next operator at this browser finds neither the key nor what the page showed.
+      setClientKey('');
+      location.assign('/admin');
     } catch (error) {
       tell(toFailure(error).message, 'bad');
     }

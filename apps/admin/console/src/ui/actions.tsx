@@ -85,16 +85,21 @@ export function Dialog(props: {
   useEffect(() => {
     element.current?.showModal();
   }, []);
+  const pressedOn = useRef<EventTarget | null>(null);
   return (
     <dialog
       ref={element}
       class={props.class}
       aria-label={props.title}
       onClose={props.onClose}
+      onKeyDown={props.isSticky === true ? keepOpen : undefined}
       onCancel={(event) => props.isSticky === true && event.preventDefault()}
-      onClick={(event) =>
-        props.isSticky !== true && event.target === element.current && element.current?.close()
-      }
+      // A mark that begins in a field may end beside the dialog.
+      onPointerDown={(event) => (pressedOn.current = event.target)}
+      onClick={(event) => {
+        const isBeside = event.target === element.current && pressedOn.current === event.target;
+        if (isBeside && props.isSticky !== true) element.current?.close();
+      }}
     >
       <div class="dialog-body">
         <h2>{props.title}</h2>
@@ -102,6 +107,11 @@ export function Dialog(props: {
       </div>
     </dialog>
   );
+}
+
+/** A browser lets a page refuse one Escape; the second one would close the dialog. */
+export function keepOpen(event: KeyboardEvent): void {
+  if (event.key === 'Escape') event.preventDefault();
 }
 
 /** Copies a text, and says so. */

@@ -5,7 +5,7 @@ export type ListKeys = {
   /** The keys of the rows in their order; none: the list cannot be moved in. */
   keys: readonly string[];
   hrefOf(index: number): string | undefined;
-  /** Scrolls to a row. */
+  /** Scrolls to a row, and focuses its link once it is there. */
   reveal(index: number): void;
 };
 
@@ -27,6 +27,8 @@ export function useListKeys(list: ListKeys): string | undefined {
         // The next key may come before the next rendering.
         latest.current.selected = keys[next];
         setSelected(keys[next]);
+        // What had the focus, perhaps a link of the navigation, must not get the Enter that follows.
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
         reveal(next);
         event.preventDefault();
       } else if (event.key === 'Escape') {

@@ -1,7 +1,11 @@
 import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import type { ApiFailure } from '../api/client.ts';
 
 /* The parts that every page is made of: page head, panel, figures, and what stands in for missing data. */
+
+/** The path of the page whose title was shown last. */
+let headedPath = location.pathname;
 
 /** The title of a page, with its actions at the right. */
 export function PageHead(props: {
@@ -9,10 +13,18 @@ export function PageHead(props: {
   lead?: ComponentChildren;
   children?: ComponentChildren;
 }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    // Keyboard and screen reader go to a page that was opened from another one.
+    if (headedPath !== location.pathname) heading.current?.focus({ preventScroll: true });
+    headedPath = location.pathname;
+  }, []);
   return (
     <header class="page-head">
       <div>
-        <h1 tabIndex={-1}>{props.title}</h1>
+        <h1 tabIndex={-1} ref={heading}>
+          {props.title}
+        </h1>
         {props.lead !== undefined && <p class="lead">{props.lead}</p>}
       </div>
       {props.children !== undefined && <div class="actions">{props.children}</div>}

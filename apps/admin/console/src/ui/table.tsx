@@ -50,7 +50,15 @@ export function Table<Row>(props: TableProps<Row>) {
       const row = rows[index];
       return row === undefined ? undefined : hrefOf?.(row);
     },
-    reveal: (index) => reveal(body.current, index),
+    reveal: (index) => {
+      reveal(body.current, index);
+      // After the rendering: a screen reader reads the row, and Enter opens it.
+      requestAnimationFrame(() =>
+        body.current
+          ?.querySelector<HTMLElement>('tr[aria-current] a')
+          ?.focus({ preventScroll: true }),
+      );
+    },
   });
 
   if (rows.length === 0 && props.empty !== undefined) return <>{props.empty}</>;

@@ -18,6 +18,8 @@ export function CheckPanel() {
   const [failure, setFailure] = useState<ApiFailure>();
   const [isBusy, setBusy] = useState(false);
   const area = useRef<HTMLTextAreaElement>(null);
+  const latest = useRef(text);
+  latest.current = text;
 
   const edit = (next: string) => {
     setText(next);
@@ -29,7 +31,9 @@ export function CheckPanel() {
     setBusy(true);
     setFailure(undefined);
     try {
-      setChecked(await call<Checked>('config/check', { method: 'POST', body: text }));
+      const said = await call<Checked>('config/check', { method: 'POST', body: text });
+      // The text may have changed meanwhile.
+      if (latest.current === text) setChecked(said);
     } catch (error) {
       setChecked(undefined);
       setFailure(toFailure(error));

@@ -36,7 +36,7 @@ describe('a field of the config', () => {
   });
 
   test('has its duration and its bytes in units that people read', () => {
-    expect(readingOf('timeoutMs', 60_000)).toBe('1.0 min');
+    expect(readingOf('timeoutMs', 60_000)).toBe('1 min');
     expect(readingOf('maxBytes', 1 << 20)).toBe('1.0 MiB');
     expect(readingOf('queueBytes', 0)).toBe('0 B');
     expect(readingOf('port', 8080)).toBeUndefined();

@@ -1,5 +1,5 @@
-import type { AttentionItem } from '../../shell/attention.tsx';
-import { Badge, Empty, Panel } from '../../ui/panel.tsx';
+import { attention, attentionFailure } from '../../shell/attention.tsx';
+import { Badge, Empty, Failure, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { ago } from '../../ui/format.ts';
 
@@ -10,12 +10,15 @@ const tones: Record<'critical' | 'warning' | 'info', Tone> = {
 };
 
 /** What an operator should look at, worst first. */
-export function AttentionPanel({ items }: { items: readonly AttentionItem[] }) {
+export function AttentionPanel() {
+  const items = attention.value;
+  const failure = attentionFailure.value;
   return (
     <Panel title="Needs attention">
-      {items.length === 0 && <Empty>Nothing needs attention.</Empty>}
+      {failure && <Failure failure={failure} />}
+      {!failure && items?.length === 0 && <Empty>Nothing needs attention.</Empty>}
       <ul class="attention">
-        {items.map((item) => (
+        {items?.map((item) => (
           <li key={item.code + item.title}>
             <Badge tone={tones[item.severity]}>{item.severity}</Badge>
             <div>

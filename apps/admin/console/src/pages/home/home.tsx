@@ -1,6 +1,6 @@
 import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import type { Live } from '../../api/types.ts';
-import { attention } from '../../shell/attention.tsx';
+import { attention, attentionFailure } from '../../shell/attention.tsx';
 import { Failure, Loading, PageHead } from '../../ui/panel.tsx';
 import { PeriodButtons } from '../../ui/period-buttons.tsx';
 import { periodOf } from '../../ui/periods.ts';
@@ -30,7 +30,7 @@ export function Home() {
       <PageHead title="Home">
         <PeriodButtons period={period} choose={choose} />
       </PageHead>
-      {!isKnown || attention.value === undefined ? (
+      {!isKnown || !(attention.value ?? attentionFailure.value) ? (
         <Loading what="what Millrace saved" />
       ) : (
         <>
@@ -41,7 +41,7 @@ export function Home() {
           )}
           <div class="columns">
             <LivePanel live={live} />
-            <AttentionPanel items={attention.value} />
+            <AttentionPanel />
           </div>
           {series.data !== undefined && summary.data?.requests !== 0 && (
             <SeriesPanel series={series.data} />

@@ -39,6 +39,9 @@ export function LivePanel({ live }: { live: Polled<Live> }) {
   );
 }
 
+/** Seconds between two looks of which a rate is made. */
+const maxSeconds = 5;
+
 /** Tokens that all streams got in the last second, of those that are in two looks. */
 function useTokenRate(live: Live | undefined): number | undefined {
   const before = useRef<Live | undefined>(undefined);
@@ -52,7 +55,9 @@ function useTokenRate(live: Live | undefined): number | undefined {
       for (const one of live.running) {
         tokens += Math.max(0, one.output_tokens - (known.get(one.id) ?? 0));
       }
-      if (seconds > 0) rate.current = Math.round(tokens / seconds);
+      // A longer time has streams that ended in between, and a list that was cut lacks some.
+      const isWhole = seconds > 0 && seconds < maxSeconds && !live.truncated;
+      rate.current = isWhole ? Math.round(tokens / seconds) : undefined;
     }
     before.current = live;
   }

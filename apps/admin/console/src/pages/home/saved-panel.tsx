@@ -35,9 +35,7 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             tone={summary.rescued > 0 ? 'seam' : 'good'}
             label="Streams rescued"
             value={
-              <a href={`/admin/console/requests?q=${encodeURIComponent('status:rescued')}`}>
-                {count(summary.rescued)}
-              </a>
+              <a href={listOf(`status:rescued last:${period.name}`)}>{count(summary.rescued)}</a>
             }
             note={`${count(summary.streams_rescued_mid_answer)} in mid-answer`}
           />
@@ -57,7 +55,10 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             size="large"
             tone={budget.left < 0 ? 'bad' : 'good'}
             label="Availability"
-            value={percent(availability, 2)}
+            value={percent(
+              availability === null ? null : Math.floor(availability * 10_000) / 10_000,
+              2,
+            )}
             note={budgetNote(summary)}
           />
         </Figures>
@@ -66,15 +67,13 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
         <Figures>
           <Figure
             label="Requests"
-            value={<a href="/admin/console/requests">{count(summary.requests)}</a>}
+            value={<a href={listOf(`last:${period.name}`)}>{count(summary.requests)}</a>}
           />
           <Figure
             label="Failed"
             tone={summary.failed > 0 ? 'bad' : 'quiet'}
             value={
-              <a href={`/admin/console/requests?q=${encodeURIComponent('status:failed')}`}>
-                {count(summary.failed)}
-              </a>
+              <a href={listOf(`status:failed last:${period.name}`)}>{count(summary.failed)}</a>
             }
             note={`${count(summary.cancelled)} cancelled`}
           />
@@ -103,6 +102,10 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
     </>
   );
 }
+
+/** The list of requests with this filter. */
+const listOf = (filter: string): string =>
+  `/admin/console/requests?q=${encodeURIComponent(filter)}`;
 
 /** What the error budget of the period still allows. */
 function budgetNote({ failed, error_budget: { objective, allowed, left } }: Summary): string {

@@ -1,8 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
 import { clientKey } from '../../api/client-key.ts';
 import { useModels } from '../../api/models-api.ts';
-import { usePoll } from '../../api/use-poll.ts';
+import { toFailure, usePoll } from '../../api/use-poll.ts';
 import type { Session } from '../../shell/login.tsx';
+import { tell } from '../../ui/actions.tsx';
 import { Failure, PageHead } from '../../ui/panel.tsx';
 import { useQueryState } from '../../ui/query-state.ts';
 import { AnswerPanel } from './answer-panel.tsx';
@@ -39,8 +40,7 @@ export function Playground() {
   useEffect(() => {
     if (!killsWorker || !isStreaming || tokens < killAfter) return;
     setKillsWorker(false);
-    // Its buttons say why it did not work.
-    void control.breakIt('kill-worker').catch(() => {});
+    control.breakIt('kill-worker').catch((error: unknown) => tell(toFailure(error).message, 'bad'));
   }, [killsWorker, isStreaming, tokens]);
 
   /** The answer becomes a part of the conversation, and the next question is empty. */

@@ -23,6 +23,8 @@ import type { Log } from './use-log.ts';
 
 /** Milliseconds between two looks at a request that has not ended. */
 const everyMs = 1000;
+/** Milliseconds that the page goes on asking after the end. */
+const settleMs = 10_000;
 /** Milliseconds around a seam that is looked at closer; at least its own length. */
 const closerMs = 250;
 
@@ -36,20 +38,38 @@ export function RequestDetail() {
   return <OneRequest id={id} key={id} />;
 }
 
+/** The ends that no record has, because a worker died with its attempt: such an attempt ended when the next one began. */
+export function withEnds(request: RequestDetailView): RequestDetailView {
+  if (isOpenStatus(request.status) || request.attempts.every((one) => one.ended_at !== null)) {
+    return request;
+  }
+  const attempts = request.attempts.map((attempt, index) => {
+    if (attempt.ended_at !== null) return attempt;
+    const ended_at = request.attempts[index + 1]?.started_at ?? request.ended_at;
+    return { ...attempt, ended_at, outcome: 'worker_lost' };
+  });
+  return { ...request, attempts };
+}
+
 function OneRequest({ id }: { id: string }) {
   const [isPolling, setPolling] = useState(true);
   const answer = usePoll<RequestDetailView>(
     `requests/${encodeURIComponent(id)}`,
     isPolling ? everyMs : undefined,
   );
-  const { data, failure, refresh } = answer;
+  const { failure, refresh } = answer;
+  const data = useMemo(() => answer.data && withEnds(answer.data), [answer.data]);
   const config = usePoll<{ config: ConfigPart }>('config');
   const isOpen = isOpenStatus(data?.status);
   const log = useLog(id, isOpen, mayHaveLog(data, config));
   const isGone = failure?.status === 404;
+  const isSettled = isGone || (data !== undefined && !isOpen);
   useEffect(() => {
-    if (isGone || (data && !isOpenStatus(data.status))) setPolling(false);
-  }, [data, isGone]);
+    if (!isSettled) return;
+    // A request that has just ended, or was just created, is in the ledger or in Redis a moment later.
+    const timer = setTimeout(() => setPolling(false), settleMs);
+    return () => clearTimeout(timer);
+  }, [isSettled]);
 
   if (isGone && !data) return <NoRequest id={id} why={failure.message} />;
   // All at once: what arrives late would move what is below it.
@@ -183,7 +203,8 @@ function rangeOf(strip: Strip, number: number): { from: number; to: number } | u
 function LogState(props: { log: Log; status: string; hasText: boolean }) {
   const { log, status, hasText } = props;
   if (status === 'queued') return <Empty>It waits in the queue: there is no answer yet.</Empty>;
-  if (log.state === 'failed' && log.failure) return <Failure failure={log.failure} />;
+  if (log.state === 'failed' && log.failure)
+    return <Failure failure={log.failure} retry={log.retry} />;
   if (log.state === 'expired') {
     return (
       <Empty>

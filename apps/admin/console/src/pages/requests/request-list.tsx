@@ -54,7 +54,7 @@ export function RequestList() {
   // While another filter or page is asked for, the list shows what it had.
   const known = useRef<Page | undefined>(undefined);
   if (ended.data) known.current = ended.data;
-  const page = asksEnded && !ended.failure ? (ended.data ?? known.current) : undefined;
+  const page = asksEnded ? (ended.data ?? known.current) : undefined;
   const isStale = page !== ended.data && asksEnded;
   const rows = useRows(live.data, page?.data, { filter, isLive, refresh: ended.refresh });
   // Both at once: rows that arrive late on top would move the others.
@@ -133,7 +133,8 @@ function useRows(
       ...(live?.running.map(({ id }) => id) ?? []),
       ...(ended?.map(({ id }) => id) ?? []),
     ]);
-    const isSame = last.current.filter === filter && !isLive;
+    // On an older page nothing is asked of the running ones, so none of them ends there.
+    const isSame = last.current.filter === filter && !isLive && live !== undefined;
     ending.current = endingAfter(
       isSame ? ending.current : new Map(),
       isSame ? last.current.rows : [],
@@ -216,7 +217,7 @@ function QuickFilters(props: { state: PageState; change(changes: Partial<PageSta
         type="button"
         class="hold"
         aria-pressed={state.hold !== ''}
-        title="The list stands still"
+        title="The list does not change while it is paused"
         onClick={() => change({ hold: state.hold === '' ? 'on' : '', cursor: state.cursor })}
       >
         Pause the list

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { call, queryOf } from '../../api/client.ts';
+import { call, needsLogin, queryOf } from '../../api/client.ts';
 import type { ApiFailure } from '../../api/client.ts';
 import { toFailure } from '../../api/use-poll.ts';
 import type { LogItem, LogPage } from './log-items.ts';
@@ -15,16 +15,26 @@ export type Log = {
   state: 'loading' | 'ready' | 'expired' | 'failed';
   isTruncated: boolean;
   failure: ApiFailure | undefined;
+  /** Reads it again after a failure. */
+  retry(): void;
 };
 
-const nothing: Log = { items: [], state: 'loading', isTruncated: false, failure: undefined };
+const nothing: Omit<Log, 'retry'> = {
+  items: [],
+  state: 'loading',
+  isTruncated: false,
+  failure: undefined,
+};
 
 /**
  * The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden, or if there can
  * be no log (`no`) or none yet (`later`).
  */
 export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'later'): Log {
-  const [log, setLog] = useState<Log>(nothing);
+  const [log, setLog] = useState<Omit<Log, 'retry'>>(nothing);
+  const [round, setRound] = useState(0);
+  // Read in render: a login makes the reading begin again.
+  const isBlocked = needsLogin.value !== 'no';
   const held = useRef<{ id: string; items: LogItem[]; after: string }>({
     id,
     items: [],
@@ -33,7 +43,7 @@ export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'late
 
   useEffect(() => {
     if (hasLog === 'no') setLog({ ...nothing, state: 'expired' });
-    if (hasLog !== 'yes') return;
+    if (hasLog !== 'yes' || isBlocked) return;
     const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     if (held.current.id !== id) held.current = { id, items: [], after: '' };
@@ -51,9 +61,12 @@ export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'late
           own.items = own.items.concat(page.data).slice(0, maxItems);
           own.after = page.next ?? page.data.at(-1)?.entry ?? own.after;
           const isTruncated = own.items.length >= maxItems;
-          if (page.data.length > 0 || page.next === null) {
-            setLog({ items: own.items, state: 'ready', isTruncated, failure: undefined });
-          }
+          // A look that brings nothing changes nothing: the page need not draw it again.
+          setLog((before) =>
+            page.data.length === 0 && before.state === 'ready'
+              ? before
+              : { items: own.items, state: 'ready', isTruncated, failure: undefined },
+          );
           if (isTruncated) return;
           if (page.next === null || page.data.length === 0) break;
         }
@@ -76,7 +89,7 @@ export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'late
       over.abort();
       clearTimeout(timer);
     };
-  }, [id, isOpen, hasLog]);
+  }, [id, isOpen, hasLog, isBlocked, round]);
 
-  return log;
+  return { ...log, retry: () => setRound((before) => before + 1) };
 }

@@ -39,7 +39,8 @@ export function ClientSetup() {
               spellcheck={false}
               placeholder={needsKey ? 'needed here' : 'none needed'}
               value={clientKey.value}
-              onInput={(event) => setClientKey(event.currentTarget.value)}
+              // Not with each character: the key is sent to find its models.
+              onChange={(event) => setClientKey(event.currentTarget.value)}
             />
           </label>
           <label>

@@ -30,13 +30,13 @@ const filters: Partial<Record<Grouping, string>> = {
   status: 'status',
 };
 
-function hrefOf(row: UsageRow, grouping: Grouping): string | undefined {
+function hrefOf(row: UsageRow, grouping: Grouping, period: string): string | undefined {
   const field = filters[grouping];
   const value = row[grouping];
-  if (field === undefined || value === null || value === undefined || /[\s",]/.test(value)) {
+  if (field === undefined || value === null || value === undefined || /^-|[\s",]/.test(value)) {
     return undefined;
   }
-  return `/admin/console/requests${queryOf({ q: `${field}:${value}` })}`;
+  return `/admin/console/requests${queryOf({ q: `${field}:${value} last:${period}` })}`;
 }
 
 const titles: Partial<Record<Grouping, string>> = {
@@ -48,14 +48,20 @@ const titles: Partial<Record<Grouping, string>> = {
   day: 'Day',
 };
 
-export function UsageTable({ rows, grouping }: { rows: readonly UsageRow[]; grouping: Grouping }) {
+export function UsageTable(props: {
+  rows: readonly UsageRow[];
+  grouping: Grouping;
+  /** The name of the period (ui/periods.ts). */
+  period: string;
+}) {
+  const { rows, grouping, period } = props;
   const total = rows.reduce((sum, { cost }) => sum + (cost ?? 0), 0);
   return (
     <Table<UsageRow>
       label={`Usage by ${grouping}`}
       rows={sorted(rows, grouping)}
       keyOf={(row) => String(row[grouping])}
-      hrefOf={(row) => hrefOf(row, grouping)}
+      hrefOf={(row) => hrefOf(row, grouping, period)}
       empty={<Empty>Nothing was used.</Empty>}
       columns={[
         { title: titles[grouping] ?? grouping, cell: (row) => timeOrName(row, grouping) },

@@ -94,7 +94,7 @@ export function UsagePage() {
         actions={<Exports grouping={grouping} period={period} />}
       >
         <Answer of={rows} what="the sums">
-          {({ data }) => <UsageTable rows={data} grouping={grouping} />}
+          {({ data }) => <UsageTable rows={data} grouping={grouping} period={period.name} />}
         </Answer>
       </Panel>
     </>
