@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals';
+import { noteDate } from './server-clock.ts';
 
 /* All calls of the control plane's API go through here. */
 
@@ -60,6 +61,7 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
     if (given?.aborted) throw error;
     throw new ApiFailure(0, 'unreachable', 'The ingress does not answer.');
   });
+  noteDate(response.headers.get('date'));
   const text = await response.text();
   if (!response.ok) throw failureOf(response, text);
   return (text === '' ? undefined : JSON.parse(text)) as T;

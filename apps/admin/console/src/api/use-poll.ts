@@ -1,51 +1,62 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiFailure, call, needsLogin } from './client.ts';
+import { serverNow } from './server-clock.ts';
 
 export type Polled<T> = {
   /** The newest answer; kept while later ones fail. */
   data: T | undefined;
   /** Why the newest call failed; undefined after one that did not. */
   failure: ApiFailure | undefined;
-  /** Asks again now. */
+  /** Asks again now, or once more after the call that is under way. */
   refresh(): void;
 };
 
 /**
  * Asks a path of the API now and, if `everyMs` is given, again and again: one call at a time, and none while the
  * page is hidden or the operator has to log in. An undefined path asks nothing. `{ago:SECONDS}` in a path stands for
- * the time so long before each call.
+ * the time so long before each call, by the server's clock. A path that is not asked again and again any more keeps its
+ * last answer.
  */
 export function usePoll<T>(path: string | undefined, everyMs?: number): Polled<T> {
   const [state, setState] = useState<{ path: string | undefined; data?: T; failure?: ApiFailure }>({
     path,
   });
   const askNow = useRef<() => void>(() => {});
+  /** The path that was asked until now, and whether its newest call was answered. */
+  const asked = useRef<{ path: string | undefined; isAnswered: boolean }>({
+    path: undefined,
+    isAnswered: false,
+  });
   // Read in render: a login makes the calls begin again.
   const isBlocked = needsLogin.value !== 'no';
 
   useEffect(() => {
-    if (path === undefined || isBlocked) return;
+    if (isBlocked) return;
+    if (asked.current.path !== path) asked.current = { path, isAnswered: false };
+    if (path === undefined) return;
     const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isAsking = false;
-    let asksAgain = false;
+    let isAskedAgain = false;
     const ask = async () => {
-      if (isAsking) asksAgain = true;
       if (isAsking || over.signal.aborted) return;
       clearTimeout(timer);
       isAsking = true;
       try {
         const data = await call<T>(withTimes(path), { signal: over.signal });
-        if (!over.signal.aborted) setState({ path, data });
+        if (over.signal.aborted) return;
+        asked.current.isAnswered = true;
+        setState({ path, data });
       } catch (error) {
         if (over.signal.aborted) return;
+        asked.current.isAnswered = false;
         const failure = toFailure(error);
         setState((before) => ({ ...(before.path === path ? before : { path }), failure }));
       } finally {
         isAsking = false;
         // What was asked for meanwhile is newer than this answer.
-        if (asksAgain && !over.signal.aborted) {
-          asksAgain = false;
+        if (isAskedAgain && !over.signal.aborted) {
+          isAskedAgain = false;
           void ask();
         } else if (everyMs !== undefined && !document.hidden && !over.signal.aborted) {
           timer = setTimeout(() => void ask(), everyMs);
@@ -55,9 +66,13 @@ export function usePoll<T>(path: string | undefined, everyMs?: number): Polled<T
     const onVisible = () => {
       if (!document.hidden && everyMs !== undefined) void ask();
     };
-    askNow.current = () => void ask();
+    askNow.current = () => {
+      asked.current.isAnswered = false;
+      if (isAsking) isAskedAgain = true;
+      else void ask();
+    };
     document.addEventListener('visibilitychange', onVisible);
-    void ask();
+    if (everyMs !== undefined || !asked.current.isAnswered) void ask();
     return () => {
       over.abort();
       clearTimeout(timer);
@@ -86,7 +101,7 @@ export function useAllKnown(...polled: readonly Polled<unknown>[]): boolean {
 
 const withTimes = (path: string): string =>
   path.replaceAll(/\{ago:(\d+)\}/g, (_, seconds: string) =>
-    String(Math.floor(Date.now() / 1000) - Number(seconds)),
+    String(Math.floor(serverNow() / 1000) - Number(seconds)),
   );
 
 /** For errors of `call` in event handlers. */

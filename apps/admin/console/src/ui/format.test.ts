@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ago, bytes, clock, count, duration, percent, usd } from './format.ts';
+import { ago, bytes, clock, count, duration, percent, percentDown, usd } from './format.ts';
 
 describe('what a page shows of a value', () => {
   test.each([
@@ -24,6 +24,10 @@ describe('what a page shows of a value', () => {
     [usd(-3), '−$3.00'],
     [percent(0.9995, 2), '99.95 %'],
     [percent(null), '–'],
+    [percentDown(0.999_96, 2), '99.99 %'],
+    [percentDown(0.9995, 2), '99.95 %'],
+    [percentDown(1, 2), '100.00 %'],
+    [percentDown(null), '–'],
     [ago('2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:00:12Z')), '12 s ago'],
     [ago('not a time'), '–'],
     [ago('2026-01-02T00:00:00Z', Date.parse('2026-01-01T00:00:00Z')), 'now'],

@@ -1,3 +1,5 @@
+import { serverNow } from '../api/server-clock.ts';
+
 /* Numbers, times and money as the pages show them. `–` stands for what is not known. */
 
 export const unknown = '–';
@@ -47,8 +49,16 @@ export function usd(value: number | null | undefined): string {
 export const percent = (share: number | null | undefined, digits = 1): string =>
   share === null || share === undefined ? unknown : `${(share * 100).toFixed(digits)} %`;
 
+/** As `percent`, rounded down: 99.996 % is not 100 %. */
+export function percentDown(share: number | null | undefined, digits = 1): string {
+  if (share === null || share === undefined) return unknown;
+  // A binary fraction may be a little less than what it stands for.
+  const scale = 100 * 10 ** digits;
+  return percent(Math.floor(share * scale + 1e-6) / scale, digits);
+}
+
 /** Time since a moment, e.g. `12 s ago`. `now` for tests and for one clock on a page. */
-export function ago(at: string | number | null | undefined, now = Date.now()): string {
+export function ago(at: string | number | null | undefined, now = serverNow()): string {
   const time = timeOf(at);
   if (time === undefined) return unknown;
   const ms = Math.max(0, now - time);
@@ -64,7 +74,7 @@ const timeOfDay = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 const day = new Intl.DateTimeFormat('en-CA', { dateStyle: 'short' });
 
 /** The local time of day, with the date if it is another day. */
-export function clock(at: string | number | null | undefined, now = Date.now()): string {
+export function clock(at: string | number | null | undefined, now = serverNow()): string {
   const time = timeOf(at);
   if (time === undefined) return unknown;
   const date = new Date(time);

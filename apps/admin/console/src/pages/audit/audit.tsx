@@ -1,5 +1,6 @@
 import { useLocation } from 'preact-iso';
 import { useEffect, useState } from 'preact/hooks';
+import { serverNow } from '../../api/server-clock.ts';
 import { queryOf } from '../../api/client.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { CodeBlock, Dialog } from '../../ui/actions.tsx';
@@ -73,7 +74,7 @@ function Exports(props: {
   seconds: number | undefined;
 }) {
   const { filter, seconds } = props;
-  const from = seconds === undefined ? undefined : Math.floor(Date.now() / 1000) - seconds;
+  const from = seconds === undefined ? undefined : Math.floor(serverNow() / 1000) - seconds;
   return (
     <>
       {['csv', 'ndjson'].map((format) => (

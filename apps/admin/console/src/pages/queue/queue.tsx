@@ -1,3 +1,4 @@
+import { serverNow } from '../../api/server-clock.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { ago, count, duration, shortId, unknown } from '../../ui/format.ts';
 import { Meter } from '../../ui/meter.tsx';
@@ -164,6 +165,6 @@ function WaitingList({ queue: { data, truncated, waiting } }: { queue: QueueAnsw
 }
 
 function until(at: string): string {
-  const left = Date.parse(at) - Date.now();
+  const left = Date.parse(at) - serverNow();
   return left > 0 ? `in ${duration(left)}` : ago(at);
 }

@@ -1,3 +1,4 @@
+import { serverNow } from '../../api/server-clock.ts';
 import { call } from '../../api/client.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { ActionButton } from '../../ui/actions.tsx';
@@ -96,7 +97,7 @@ function State({ target: { state, opened_by: by } }: { target: Target }) {
 function nextProbe({ next_probe_at: at, opened_by: by }: Target): string {
   if (by === 'operator') return 'when closed';
   if (at === null) return unknown;
-  const seconds = Math.ceil(at - Date.now() / 1000);
+  const seconds = Math.ceil(at - serverNow() / 1000);
   return seconds <= 0 ? 'now' : `in ${seconds} s`;
 }
 

@@ -1,3 +1,4 @@
+import { serverNow } from '../../api/server-clock.ts';
 import { ago, count } from '../../ui/format.ts';
 import type { ConfiguredTargets, KeyLimit, Pool, Target } from './types.ts';
 
@@ -15,7 +16,7 @@ const rank = ({ state }: Target): number => {
 const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
 
 /** Why a target is not closed; of a closed one, its last fault. Empty: it never had one. */
-export function whyOf({ reason, last_fault: fault }: Target, now = Date.now()): string {
+export function whyOf({ reason, last_fault: fault }: Target, now = serverNow()): string {
   if (reason !== null) return reason;
   if (typeof fault !== 'object' || fault === null) return '';
   const { code, message, at } = fault as { code?: unknown; message?: unknown; at?: unknown };
