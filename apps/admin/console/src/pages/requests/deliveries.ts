@@ -22,17 +22,30 @@ type Times = Pick<
 >;
 
 /** With the times of the log if they are known, otherwise with those of the attempts. */
-export function deliveriesOf(request: Times, track: Track | undefined, now: number): Delivery[] {
+export function deliveriesOf(
+  request: Times,
+  track: Track | undefined,
+  now: number,
+): readonly Delivery[] {
   const exact = track && track.isTimed ? deliveriesInLog(track) : [];
   if (exact.length === 0) return deliveriesByAttempts(request, now);
   const last = exact.at(-1);
+  if (!last || request.ended_at !== null) return exact;
   // While it runs, the pause since the last text is a part of the delivery.
-  if (last && request.ended_at === null) last.to = Math.max(last.to, now);
-  return exact;
+  return [...exact.slice(0, -1), { ...last, to: Math.max(last.to, now) }];
 }
 
+/** Found once for each track: the page of a running request asks each second. */
+const inLog = new WeakMap<object, readonly Delivery[]>();
+
 /** Gaps between the pieces of the log, at each change of the attempt. */
-export function deliveriesInLog({ frames, resets }: Pick<Track, 'frames' | 'resets'>): Delivery[] {
+export function deliveriesInLog(track: Pick<Track, 'frames' | 'resets'>): readonly Delivery[] {
+  const known = inLog.get(track) ?? findDeliveries(track);
+  inLog.set(track, known);
+  return known;
+}
+
+function findDeliveries({ frames, resets }: Pick<Track, 'frames' | 'resets'>): Delivery[] {
   const found: Delivery[] = [];
   let before: Frame | undefined;
   frames.forEach((frame, index) => {

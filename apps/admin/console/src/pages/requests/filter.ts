@@ -1,6 +1,6 @@
 /*
  * The language of the filter bar: terms `name:value`, several values by comma, a `-` before a term or a value excludes
- * it, and all other words are free text. Pure: a text becomes the query of the API, and what running requests must
+ * it, a value in quotes is taken as it is, and all other words are free text. Pure: a text becomes the query of the API, and what running requests must
  * be like. A part that says nothing valid is kept with its problem, so that the bar can show it.
  */
 
@@ -91,7 +91,6 @@ function partOf({ source, start, name: written, value }: Token): Part {
   const all = [...some, ...not];
   if (all.length === 0) return invalid(`${name}: has no value`);
   if (all.length > maxValues) return invalid(`${name}: has more than ${maxValues} values`);
-  if (all.some((one) => one.includes(','))) return invalid('a value cannot contain a comma');
   const problem =
     problemOf(name, all) ??
     (singleNames.has(name) && (some.length !== 1 || not.length > 0)
@@ -164,7 +163,7 @@ export function apiQueryOf(filter: Filter): Record<string, string> | undefined {
   const query: Record<string, string> = {};
   for (const name of ['model', 'key', 'provider', 'error'] as const) {
     const { some, not } = choiceOf(filter, name);
-    const values = [...some, ...not.map((value) => `-${value}`)];
+    const values = [...some.map(escaped), ...not.map((value) => `-${escaped(value)}`)];
     if (values.length > 0) query[name] = values.join(',');
   }
   const status = choiceOf(filter, 'status');
@@ -184,6 +183,9 @@ export function apiQueryOf(filter: Filter): Record<string, string> | undefined {
   if (text !== '') query['q'] = text;
   return query;
 }
+
+/** A value in a list of the API, where a comma separates and a leading `-` excludes. */
+const escaped = (value: string): string => value.replaceAll(/[\\,]|^-/g, String.raw`\$&`);
 
 /** What a running or waiting request is matched by. */
 export type Open = {
@@ -233,4 +235,4 @@ export function toggleTerm(text: string, name: FilterName, value: string): strin
 
 /** A term as one writes it: in quotes if the value needs them. */
 export const termOf = (name: FilterName, value: string): string =>
-  `${name}:${/[\s"]/.test(value) ? `"${value.replaceAll('"', '')}"` : value}`;
+  `${name}:${/[\s",]|^-/.test(value) ? `"${value.replaceAll('"', '')}"` : value}`;

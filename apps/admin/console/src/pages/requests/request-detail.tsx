@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useRoute } from 'preact-iso';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { serverNow } from '../../api/server-clock.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { CopyButton } from '../../ui/actions.tsx';
 import { shortId } from '../../ui/format.ts';
@@ -8,6 +9,7 @@ import { Badge, Empty, Failure, Loading, PageHead, Panel } from '../../ui/panel.
 import { useQueryState } from '../../ui/query-state.ts';
 import { deliveriesOf, spread } from './deliveries.ts';
 import { trackOf } from './log-items.ts';
+import { withLostEnds } from './lost-attempts.ts';
 import { Playback } from './playback.tsx';
 import { RequestActions } from './request-actions.tsx';
 import type { ConfigPart } from './request-actions.tsx';
@@ -23,10 +25,13 @@ import type { Log } from './use-log.ts';
 
 /** Milliseconds between two looks at a request that has not ended. */
 const everyMs = 1000;
-/** Milliseconds that the page goes on asking after the end. */
-const settleMs = 10_000;
 /** Milliseconds around a seam that is looked at closer; at least its own length. */
 const closerMs = 250;
+
+/** Milliseconds after a request's end for which it is looked at: the ledger has its values somewhat later. */
+const settleMs = 10_000;
+/** Answers in a row that it does not exist, after which it is looked at no more. */
+const mostMisses = 3;
 
 const isOpenStatus = (status: string | undefined): boolean =>
   status === 'queued' || status === 'running';
@@ -38,38 +43,31 @@ export function RequestDetail() {
   return <OneRequest id={id} key={id} />;
 }
 
-/** The ends that no record has, because a worker died with its attempt: such an attempt ended when the next one began. */
-export function withEnds(request: RequestDetailView): RequestDetailView {
-  if (isOpenStatus(request.status) || request.attempts.every((one) => one.ended_at !== null)) {
-    return request;
-  }
-  const attempts = request.attempts.map((attempt, index) => {
-    if (attempt.ended_at !== null) return attempt;
-    const ended_at = request.attempts[index + 1]?.started_at ?? request.ended_at;
-    return { ...attempt, ended_at, outcome: 'worker_lost' };
-  });
-  return { ...request, attempts };
-}
-
 function OneRequest({ id }: { id: string }) {
   const [isPolling, setPolling] = useState(true);
   const answer = usePoll<RequestDetailView>(
     `requests/${encodeURIComponent(id)}`,
     isPolling ? everyMs : undefined,
   );
-  const { failure, refresh } = answer;
-  const data = useMemo(() => answer.data && withEnds(answer.data), [answer.data]);
+  const { data, failure, refresh } = answer;
   const config = usePoll<{ config: ConfigPart }>('config');
   const isOpen = isOpenStatus(data?.status);
   const log = useLog(id, isOpen, mayHaveLog(data, config));
   const isGone = failure?.status === 404;
-  const isSettled = isGone || (data !== undefined && !isOpen);
+  const misses = useRef(0);
   useEffect(() => {
-    if (!isSettled) return;
-    // A request that has just ended, or was just created, is in the ledger or in Redis a moment later.
-    const timer = setTimeout(() => setPolling(false), settleMs);
+    misses.current = isGone ? misses.current + 1 : 0;
+    if (misses.current >= mostMisses) setPolling(false);
+  }, [data, failure]);
+  const hasEnded = data !== undefined && !isOpen;
+  const endedAt = data?.ended_at ?? null;
+  useEffect(() => {
+    if (!hasEnded) return;
+    const since = endedAt === null ? 0 : serverNow() - Date.parse(endedAt);
+    const left = Math.min(settleMs, settleMs - since);
+    const timer = setTimeout(() => setPolling(false), Math.max(0, left));
     return () => clearTimeout(timer);
-  }, [isSettled]);
+  }, [hasEnded, endedAt]);
 
   if (isGone && !data) return <NoRequest id={id} why={failure.message} />;
   // All at once: what arrives late would move what is below it.
@@ -120,17 +118,20 @@ function mayHaveLog(
   if (config.failure !== undefined) return 'yes';
   if (!config.data) return 'later';
   const { retentionMs = Infinity } = config.data.config;
-  return Date.now() - Date.parse(request.ended_at) > retentionMs ? 'no' : 'yes';
+  return serverNow() - Date.parse(request.ended_at) > retentionMs ? 'no' : 'yes';
 }
 
 function RequestBody({ request, log }: { request: RequestDetailView; log: Log }) {
   const { id, status } = request;
   const isOpen = isOpenStatus(status);
-  const now = useMemo(() => Date.now(), [request, log]);
-  const track = useMemo(() => {
-    const found = trackOf(log.items);
-    return spread(found, deliveriesOf(request, found, now));
-  }, [log.items, request, now]);
+  const now = useMemo(() => serverNow(), [request, log]);
+  const found = useMemo(() => trackOf(log.items), [log.items]);
+  // Only a track without times depends on the request, which is another one each second.
+  const track = useMemo(
+    () =>
+      found.isTimed ? found : spread(found, deliveriesOf(withLostEnds(request, found), found, now)),
+    found.isTimed ? [found, undefined, undefined] : [found, request, now],
+  );
   const hasText = track.frames.length > 0;
   const strip = useMemo(
     () => stripOf(request, hasText ? track : undefined, now),
@@ -184,7 +185,7 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
         </div>
         <Facts request={request} workers={track.workers} />
       </div>
-      <Attempts attempts={request.attempts} />
+      <Attempts request={request} />
     </>
   );
 }
@@ -204,7 +205,7 @@ function LogState(props: { log: Log; status: string; hasText: boolean }) {
   const { log, status, hasText } = props;
   if (status === 'queued') return <Empty>It waits in the queue: there is no answer yet.</Empty>;
   if (log.state === 'failed' && log.failure)
-    return <Failure failure={log.failure} retry={log.retry} />;
+    return <Failure failure={log.failure} retry={log.refresh} />;
   if (log.state === 'expired') {
     return (
       <Empty>

@@ -1,5 +1,6 @@
 import { useLocation } from 'preact-iso';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { serverNow } from '../../api/server-clock.ts';
 import { queryOf } from '../../api/client.ts';
 import type { Live, RequestView } from '../../api/types.ts';
 import { usePoll } from '../../api/use-poll.ts';
@@ -26,7 +27,7 @@ type PageState = {
   q: string;
   view: string;
   cursor: string;
-  /** Not empty: the list stands still. */
+  /** Not empty: the list is paused. */
   hold: string;
 };
 
@@ -54,14 +55,19 @@ export function RequestList() {
   // While another filter or page is asked for, the list shows what it had.
   const known = useRef<Page | undefined>(undefined);
   if (ended.data) known.current = ended.data;
-  const page = asksEnded ? (ended.data ?? known.current) : undefined;
-  const isStale = page !== ended.data && asksEnded;
-  const rows = useRows(live.data, page?.data, { filter, isLive, refresh: ended.refresh });
+  const isOther = asksEnded && ended.data === undefined && !ended.failure;
+  const page = asksEnded ? (ended.data ?? (isOther ? known.current : undefined)) : undefined;
+  const isStale = asksEnded && (isOther || ended.failure !== undefined);
+  const rows = useRows(asksLive ? live.data : undefined, page?.data, {
+    filter,
+    isLive,
+    refresh: ended.refresh,
+  });
   // Both at once: rows that arrive late on top would move the others.
   const isLoading =
     (asksLive && live.data === undefined && !live.failure) ||
     (asksEnded && page === undefined && !ended.failure);
-  const next = isStale ? null : (page?.next ?? null);
+  const next = isOther ? null : (page?.next ?? null);
 
   return (
     <>
@@ -129,17 +135,13 @@ function useRows(
   const ending = useRef(new Map<string, { row: Row; since: number }>());
   const last = useRef<{ rows: Row[]; filter: typeof filter }>({ rows: [], filter });
   const rows = useMemo(() => {
-    const present = new Set([
-      ...(live?.running.map(({ id }) => id) ?? []),
-      ...(ended?.map(({ id }) => id) ?? []),
-    ]);
-    // On an older page nothing is asked of the running ones, so none of them ends there.
-    const isSame = last.current.filter === filter && !isLive && live !== undefined;
+    const present = live && new Set([...live.running, ...(ended ?? [])].map(({ id }) => id));
+    const isSame = last.current.filter === filter && !isLive;
     ending.current = endingAfter(
       isSame ? ending.current : new Map(),
       isSame ? last.current.rows : [],
       present,
-      Date.now(),
+      serverNow(),
     );
     return mergeRows({
       live,
@@ -232,7 +234,7 @@ function Exports({ query }: { query: Record<string, string> }) {
     const from =
       seconds === undefined
         ? query['from']
-        : String(Math.floor(Date.now() / 60_000) * 60 - Number(seconds));
+        : String(Math.floor(serverNow() / 60_000) * 60 - Number(seconds));
     return `/admin/requests${queryOf({ ...query, from, format })}`;
   };
   return (

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { serverNow } from '../../api/server-clock.ts';
 import type { Attempt, RequestView } from '../../api/types.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { clock, count, duration, unknown, usd } from '../../ui/format.ts';
@@ -8,6 +9,7 @@ import { Table } from '../../ui/table.tsx';
 import type { Column } from '../../ui/table.tsx';
 import { Target } from './request-columns.tsx';
 import { attemptColor, gapText, milliseconds, whyOf } from './strip.tsx';
+import { unknownOutcome, isLost } from './lost-attempts.ts';
 import { inWords, isUnderWay } from './strip.ts';
 import type { Seam } from './strip.ts';
 
@@ -29,7 +31,9 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
       />
       <Figure
         label={isOpen ? 'Runs for' : 'Duration'}
-        value={duration(isOpen ? Date.now() - Date.parse(request.created_at) : request.duration_ms)}
+        value={duration(
+          isOpen ? serverNow() - Date.parse(request.created_at) : request.duration_ms,
+        )}
       />
       <Figure
         label="Output tokens"
@@ -99,9 +103,15 @@ const ms = (from: string | null, to: string | null): number | null =>
   from === null || to === null ? null : Date.parse(to) - Date.parse(from);
 
 function toneOf(attempt: Attempt): Tone {
+  if (attempt.outcome === unknownOutcome) return 'bad';
   if (isUnderWay(attempt)) return 'info';
   if (attempt.outcome === 'completed') return 'good';
   return attempt.outcome === 'superseded' ? 'quiet' : 'bad';
+}
+
+function outcomeWords(attempt: Attempt): string {
+  if (attempt.outcome === unknownOutcome) return 'worker lost';
+  return isUnderWay(attempt) ? 'running' : inWords(attempt.outcome ?? 'ended');
 }
 
 const attemptColumns: readonly Column<Attempt>[] = [
@@ -126,10 +136,14 @@ const attemptColumns: readonly Column<Attempt>[] = [
     title: 'Outcome',
     width: '158px',
     cell: (attempt) => (
-      <span title={attempt.detail ?? undefined}>
-        <Badge tone={toneOf(attempt)}>
-          {isUnderWay(attempt) ? 'running' : inWords(attempt.outcome ?? 'ended')}
-        </Badge>
+      <span
+        title={
+          attempt.outcome === unknownOutcome
+            ? 'Its worker was lost, and the end is not recorded.'
+            : (attempt.detail ?? undefined)
+        }
+      >
+        <Badge tone={toneOf(attempt)}>{outcomeWords(attempt)}</Badge>
       </span>
     ),
   },
@@ -165,12 +179,15 @@ const attemptColumns: readonly Column<Attempt>[] = [
   },
 ];
 
-export const Attempts = ({ attempts }: { attempts: readonly Attempt[] }) => (
+export const Attempts = ({ request }: { request: RequestView }) => (
   <Panel title="Attempts" class="attempts-panel">
     <Table
       label="Attempts"
       columns={attemptColumns}
-      rows={attempts}
+      rows={request.attempts.map((one) =>
+        // Its times stay empty: the table has what is recorded.
+        isLost(one, request) ? { ...one, outcome: unknownOutcome } : one,
+      )}
       keyOf={({ attempt, run }) => `${run}-${attempt}`}
       empty={<p class="note">No target was asked yet.</p>}
     />
@@ -290,7 +307,7 @@ export function Readers({ id }: { id: string }) {
             columns={readerColumns}
             rows={data}
             keyOf={(one) => `${one.ingress} ${one.transport} ${one.since_at} ${data.indexOf(one)}`}
-            empty={<p class="note">Nobody reads it now. It runs on.</p>}
+            empty={<p class="note">No reader is connected. It runs on.</p>}
           />
         )}
       </Answer>

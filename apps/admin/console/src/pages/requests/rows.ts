@@ -85,14 +85,18 @@ export function mergeRows(parts: {
 /** Milliseconds for which a request that runs no more is listed without being in the ledger. */
 export const endingMs = 6000;
 
-/** Which requests of the look before are neither running now nor in the ledger; `since` is when each was missed first. */
+/**
+ * Which requests of the look before are neither running now nor in the ledger; `since` is when each was missed first.
+ * `present` is undefined if nobody looks at what runs, as on the second page: nothing is missed then.
+ */
 export function endingAfter(
   before: ReadonlyMap<string, { row: Row; since: number }>,
   last: readonly Row[],
-  present: ReadonlySet<string>,
+  present: ReadonlySet<string> | undefined,
   now: number,
 ): Map<string, { row: Row; since: number }> {
   const next = new Map<string, { row: Row; since: number }>();
+  if (!present) return next;
   for (const [id, one] of before) {
     if (!present.has(id) && now - one.since < endingMs) next.set(id, one);
   }

@@ -2,6 +2,7 @@ import type { Attempt, RequestView } from '../../api/types.ts';
 import { deliveriesOf } from './deliveries.ts';
 import type { Delivery } from './deliveries.ts';
 import type { Track } from './log-items.ts';
+import { unknownOutcome, withLostEnds } from './lost-attempts.ts';
 
 /*
  * The strip: what happened to a request on one time axis, with a lane for what its reader saw and one for each attempt.
@@ -88,7 +89,8 @@ type Input = Pick<
 const visibleMs = 5;
 
 /** `now`: until when an open request is drawn. */
-export function stripOf(request: Input, track: Track | undefined, now: number): Strip {
+export function stripOf(given: Input, track: Track | undefined, now: number): Strip {
+  const request = withLostEnds(given, track);
   const from = Date.parse(request.created_at);
   const isOpen = request.ended_at === null;
   const ended = isOpen ? Math.max(now, from) : Date.parse(request.ended_at ?? '');
@@ -209,6 +211,7 @@ const words: Readonly<Record<string, string>> = {
   superseded: 'another attempt won',
   handed_over: 'worker shut down',
   worker_lost: 'worker lost',
+  [unknownOutcome]: 'worker lost, end not recorded',
   moved: 'moved by an operator',
   upstream_reset: 'connection broken',
   upstream_unreachable: 'not reachable',

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { call, needsLogin, queryOf } from '../../api/client.ts';
 import type { ApiFailure } from '../../api/client.ts';
 import { toFailure } from '../../api/use-poll.ts';
@@ -7,39 +7,40 @@ import type { LogItem, LogPage } from './log-items.ts';
 /** Most items of a log that the page holds, which is some 100 MB of chunks; a longer answer ends there. */
 const maxItems = 100_000;
 const pageItems = 5000;
-/** Milliseconds between two looks at the log of a running request. */
-const everyMs = 1000;
+/**
+ * Milliseconds between two looks at the log of a running request: more for a long one, because what is new makes the page
+ * draw all of it again.
+ */
+const pauseOf = ({ length }: readonly LogItem[]): number => 1000 + length / 10;
 
 export type Log = {
   items: readonly LogItem[];
   state: 'loading' | 'ready' | 'expired' | 'failed';
   isTruncated: boolean;
   failure: ApiFailure | undefined;
-  /** Reads it again after a failure. */
-  retry(): void;
+  /** Reads on after a failure. */
+  refresh(): void;
 };
 
-const nothing: Omit<Log, 'retry'> = {
-  items: [],
-  state: 'loading',
-  isTruncated: false,
-  failure: undefined,
-};
+type LogState = Omit<Log, 'refresh'>;
+
+const nothing: LogState = { items: [], state: 'loading', isTruncated: false, failure: undefined };
 
 /**
- * The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden, or if there can
- * be no log (`no`) or none yet (`later`).
+ * The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden or the operator has
+ * to log in, or if there can be no log (`no`) or none yet (`later`).
  */
 export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'later'): Log {
-  const [log, setLog] = useState<Omit<Log, 'retry'>>(nothing);
-  const [round, setRound] = useState(0);
-  // Read in render: a login makes the reading begin again.
-  const isBlocked = needsLogin.value !== 'no';
+  const [log, setLog] = useState<LogState>(nothing);
   const held = useRef<{ id: string; items: LogItem[]; after: string }>({
     id,
     items: [],
     after: '',
   });
+
+  const [tries, setTries] = useState(0);
+  // Read in render: a login makes the reading go on.
+  const isBlocked = needsLogin.value !== 'no';
 
   useEffect(() => {
     if (hasLog === 'no') setLog({ ...nothing, state: 'expired' });
@@ -58,38 +59,40 @@ export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'late
             setLog({ ...nothing, items: own.items, state: 'expired' });
             return;
           }
-          own.items = own.items.concat(page.data).slice(0, maxItems);
+          if (page.data.length > 0) own.items = own.items.concat(page.data).slice(0, maxItems);
           own.after = page.next ?? page.data.at(-1)?.entry ?? own.after;
           const isTruncated = own.items.length >= maxItems;
-          // A look that brings nothing changes nothing: the page need not draw it again.
-          setLog((before) =>
-            page.data.length === 0 && before.state === 'ready'
-              ? before
-              : { items: own.items, state: 'ready', isTruncated, failure: undefined },
-          );
+          if (page.data.length > 0 || page.next === null) {
+            setLog((before) =>
+              before.state === 'ready' && before.items === own.items
+                ? before
+                : { items: own.items, state: 'ready', isTruncated, failure: undefined },
+            );
+          }
           if (isTruncated) return;
           if (page.next === null || page.data.length === 0) break;
         }
       } catch (error) {
-        if (over.signal.aborted) return;
+        // Without a login, the effect begins again after it.
+        if (over.signal.aborted || needsLogin.value !== 'no') return;
         const failure = toFailure(error);
         const isGone = failure.status === 410 || failure.status === 404;
         const state = isGone ? 'expired' : 'failed';
         setLog({ ...nothing, items: own.items, state, failure });
         if (isGone) return;
       }
-      if (isOpen && !over.signal.aborted) timer = setTimeout(() => void look(), everyMs);
+      if (isOpen && !over.signal.aborted) timer = setTimeout(() => void look(), pauseOf(own.items));
     };
     const look = async () => {
       if (!document.hidden) await read();
-      else timer = setTimeout(() => void look(), everyMs);
+      else timer = setTimeout(() => void look(), pauseOf(own.items));
     };
     void look();
     return () => {
       over.abort();
       clearTimeout(timer);
     };
-  }, [id, isOpen, hasLog, isBlocked, round]);
+  }, [id, isOpen, hasLog, isBlocked, tries]);
 
-  return { ...log, retry: () => setRound((before) => before + 1) };
+  return useMemo(() => ({ ...log, refresh: () => setTries((count) => count + 1) }), [log]);
 }
