@@ -1,4 +1,5 @@
-import { count, duration, percent, plural, usd } from '../../ui/format.ts';
+import { queryOf } from '../../api/client.ts';
+import { count, duration, percent, percentDown, plural, usd } from '../../ui/format.ts';
 import { Figure, Figures, Panel } from '../../ui/panel.tsx';
 import type { Period } from '../../ui/periods.ts';
 
@@ -34,9 +35,7 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             size="large"
             tone={summary.rescued > 0 ? 'seam' : 'good'}
             label="Streams rescued"
-            value={
-              <a href={listOf(`status:rescued last:${period.name}`)}>{count(summary.rescued)}</a>
-            }
+            value={<a href={listOf(period, 'status:rescued')}>{count(summary.rescued)}</a>}
             note={`${count(summary.streams_rescued_mid_answer)} in mid-answer`}
           />
           <Figure
@@ -55,26 +54,18 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             size="large"
             tone={budget.left < 0 ? 'bad' : 'good'}
             label="Availability"
-            value={percent(
-              availability === null ? null : Math.floor(availability * 10_000) / 10_000,
-              2,
-            )}
+            value={percentDown(availability, 2)}
             note={budgetNote(summary)}
           />
         </Figures>
       </Panel>
       <Panel title="Served" note={`last ${period.title}`}>
         <Figures>
-          <Figure
-            label="Requests"
-            value={<a href={listOf(`last:${period.name}`)}>{count(summary.requests)}</a>}
-          />
+          <Figure label="Requests" value={<a href={listOf(period)}>{count(summary.requests)}</a>} />
           <Figure
             label="Failed"
             tone={summary.failed > 0 ? 'bad' : 'quiet'}
-            value={
-              <a href={listOf(`status:failed last:${period.name}`)}>{count(summary.failed)}</a>
-            }
+            value={<a href={listOf(period, 'status:failed')}>{count(summary.failed)}</a>}
             note={`${count(summary.cancelled)} cancelled`}
           />
           <Figure
@@ -103,9 +94,9 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
   );
 }
 
-/** The list of requests with this filter. */
-const listOf = (filter: string): string =>
-  `/admin/console/requests?q=${encodeURIComponent(filter)}`;
+/** The list of the requests that a figure counts. */
+const listOf = (period: Period, ...terms: string[]): string =>
+  `/admin/console/requests${queryOf({ q: [...terms, `last:${period.name}`].join(' ') })}`;
 
 /** What the error budget of the period still allows. */
 function budgetNote({ failed, error_budget: { objective, allowed, left } }: Summary): string {

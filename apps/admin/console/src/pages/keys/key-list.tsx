@@ -128,7 +128,7 @@ function KeyTable(props: {
               from then on.
             </p>
           ) : (
-            <p>No key is like that.</p>
+            <p>No key matches.</p>
           )}
         </Empty>
       }

@@ -1,7 +1,10 @@
 import { queryOf } from '../../api/client.ts';
 import { count, percent, usd } from '../../ui/format.ts';
 import { Empty } from '../../ui/panel.tsx';
+import type { Period } from '../../ui/periods.ts';
 import { Table } from '../../ui/table.tsx';
+import { termOf } from '../requests/filter.ts';
+import type { FilterName } from '../requests/filter.ts';
 import { gapsOf, nameOf, sorted } from './rows.ts';
 import type { Grouping, UsageRow } from './rows.ts';
 
@@ -23,20 +26,20 @@ export function Cost({ row }: { row: UsageRow }) {
 }
 
 /** Groupings that the list of requests can be filtered by. */
-const filters: Partial<Record<Grouping, string>> = {
+const filters: Partial<Record<Grouping, FilterName>> = {
   key: 'key',
   model: 'model',
   provider: 'provider',
   status: 'status',
 };
 
-function hrefOf(row: UsageRow, grouping: Grouping, period: string): string | undefined {
+function hrefOf(row: UsageRow, grouping: Grouping, period: Period): string | undefined {
   const field = filters[grouping];
   const value = row[grouping];
-  if (field === undefined || value === null || value === undefined || /^-|[\s",]/.test(value)) {
+  if (field === undefined || value === null || value === undefined || value.includes('"')) {
     return undefined;
   }
-  return `/admin/console/requests${queryOf({ q: `${field}:${value} last:${period}` })}`;
+  return `/admin/console/requests${queryOf({ q: `${termOf(field, value)} last:${period.name}` })}`;
 }
 
 const titles: Partial<Record<Grouping, string>> = {
@@ -51,8 +54,7 @@ const titles: Partial<Record<Grouping, string>> = {
 export function UsageTable(props: {
   rows: readonly UsageRow[];
   grouping: Grouping;
-  /** The name of the period (ui/periods.ts). */
-  period: string;
+  period: Period;
 }) {
   const { rows, grouping, period } = props;
   const total = rows.reduce((sum, { cost }) => sum + (cost ?? 0), 0);
@@ -82,7 +84,7 @@ export function UsageTable(props: {
           cell: ({ cached_tokens: tokens }) => count(tokens),
         },
         { title: 'Output', isNumber: true, cell: ({ output_tokens: tokens }) => count(tokens) },
-        { title: 'Unsure', cell: unsure },
+        { title: 'Estimated or unpriced', cell: unsure },
       ]}
     />
   );

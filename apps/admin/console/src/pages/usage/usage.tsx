@@ -1,4 +1,5 @@
 import { useMemo } from 'preact/hooks';
+import { serverNow } from '../../api/server-clock.ts';
 import { queryOf } from '../../api/client.ts';
 import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import { Chart } from '../../ui/chart.tsx';
@@ -94,7 +95,7 @@ export function UsagePage() {
         actions={<Exports grouping={grouping} period={period} />}
       >
         <Answer of={rows} what="the sums">
-          {({ data }) => <UsageTable rows={data} grouping={grouping} period={period.name} />}
+          {({ data }) => <UsageTable rows={data} grouping={grouping} period={period} />}
         </Answer>
       </Panel>
     </>
@@ -192,7 +193,7 @@ function SeriesPanel({ series, measure }: { series: Series; measure: Measure }) 
 }
 
 function Exports({ grouping, period }: { grouping: Grouping; period: Period }) {
-  const from = Math.floor(Date.now() / 1000) - period.seconds;
+  const from = Math.floor(serverNow() / 1000) - period.seconds;
   const of = (format: string) =>
     `/admin/usage${queryOf({ group_by: grouping === 'hour' || grouping === 'day' ? grouping : `${grouping},day`, from, format })}`;
   return (
