@@ -37,8 +37,8 @@ export function startAttention(options: AttentionOptions): Attention {
   let isFailing = false;
 
   async function look(): Promise<void> {
-    const state = await read({ asksWorkers: false });
     if (!(await store.lead())) return;
+    const state = await read({ asksWorkers: false });
     const changes = changesOf(await store.read(), conditionsOf(state), state.now);
     await keepChanges(store, changes, announce);
   }

@@ -165,7 +165,7 @@ export async function savings(
         .onRef('next.request_id', '=', 'broken.request_id')
         .onRef('next.attempt', '>', 'broken.attempt'),
     )
-    .where('broken.outcome', 'not in', ['completed', 'superseded'])
+    .where('broken.outcome', 'not in', ['completed', 'superseded', 'moved'])
     .where('next.mode', '=', 'continue')
     .where('next.outcome', '<>', 'superseded')
     .where('next.first_token_at', 'is not', null)

@@ -83,3 +83,16 @@ test('an alert has one id for its beginning and another for its end', () => {
   });
   expect(alertDeliveries({ kind: 'fired', condition, firstAt: at }, undefined)).toEqual([]);
 });
+
+test('metadata of more than 4 KiB is left out of the message, which says so', () => {
+  const withMetadata = (metadata: Record<string, string>) => {
+    const job = ended({});
+    const [delivery] = made({ ...job, meta: { ...job.meta, metadata } });
+    return (JSON.parse(delivery?.body ?? '') as { data: unknown }).data;
+  };
+  expect(withMetadata({ order: '42' })).toMatchObject({ metadata: { order: '42' } });
+  expect(withMetadata({ order: 'ü'.repeat(2048) })).toMatchObject({
+    metadata: null,
+    metadata_omitted: true,
+  });
+});

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { maxMetadataBytes } from '@millrace/shared/domain/webhook';
 import type { EndedJob, WebhookEvent } from '@millrace/shared/domain/webhook';
 import type { Delivery } from '@millrace/shared/store/webhooks/port';
 import type { Alert } from '../attention/alerts.ts';
@@ -30,7 +31,7 @@ export function jobDeliveries(
     attempts: end.kind === 'done' ? end.data.attempts : null,
     usage: (end.kind === 'done' && end.data.usage) || null,
     error: end.kind === 'failed' ? end.data.error : null,
-    metadata: meta.metadata ?? null,
+    ...metadataOf(meta),
     result_url: `/v1/jobs/${id}`,
     result_expires_at: seconds(end.data.at + retentionMs),
   };
@@ -39,6 +40,16 @@ export function jobDeliveries(
   const isForFleet = fleet?.events.includes(event) === true && fleet.url !== webhook.url;
   const shared = isForFleet ? [{ id: `msg_${id}_fleet`, url: fleet.url }] : [];
   return [...own, ...shared].map((one) => ({ ...one, event, request: id, body }));
+}
+
+/** Large metadata is read with the job: thousands of messages may wait for a receiver that is down. */
+function metadataOf({ metadata }: EndedJob['meta']): {
+  metadata: unknown;
+  metadata_omitted?: true;
+} {
+  if (metadata === undefined) return { metadata: null };
+  const isSmall = Buffer.byteLength(JSON.stringify(metadata)) <= maxMetadataBytes;
+  return isSmall ? { metadata } : { metadata: null, metadata_omitted: true };
 }
 
 export function alertDeliveries(alert: Alert, fleet: FleetHook | undefined): Delivery[] {

@@ -126,7 +126,8 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       createdAt,
       deadlineAt,
       metadata: submission.metadata,
-      webhook: submission.webhook ?? (isDetachedJob && config.webhooks?.url ? {} : undefined),
+      webhook:
+        submission.webhook ?? (isDetachedJob && reportsJobs(config.webhooks) ? {} : undefined),
     };
     // Each target once, because the worker identifies them by provider and model.
     const targets = model.targets
@@ -160,3 +161,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
 
 const isSameTarget = (a: Target, b: Target): boolean =>
   a.provider === b.provider && a.model === b.model;
+
+/** Whether the fleet's own URL gets the ends of jobs. */
+const reportsJobs = (webhooks: Config['webhooks']): boolean =>
+  webhooks?.url !== undefined && webhooks.events.some((event) => event.startsWith('job.'));

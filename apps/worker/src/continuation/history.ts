@@ -119,8 +119,7 @@ export function applyEntry(history: History, entry: Entry): void {
       history.result = entry.data;
       break;
     case 'reset':
-      history.rescues += 1;
-      history.times?.resuming();
+      if (isRescue(history)) history.rescues += 1;
       history.delivered = nothingDelivered(history.delivered.maxChars);
       history.source = undefined;
       history.usage = undefined;
@@ -167,12 +166,18 @@ export function setSource(history: History, attempt: number | undefined): void {
   history.source = one;
 }
 
+/** Whether what follows rescues the answer; the source is still the attempt that ended. */
+function isRescue({ source, times }: History): boolean {
+  // What an operator moves was not in danger.
+  if (source?.outcome === 'moved') return false;
+  times?.resuming();
+  return true;
+}
+
 function passSeam(history: History, { attempt, rung }: SeamRecord): void {
+  const isContinued = rung === 'continue' || rung === 'replay' || rung === 'anchor';
+  if (isContinued && isRescue(history)) history.rescues += 1;
   setSource(history, attempt);
-  if (rung === 'continue' || rung === 'replay' || rung === 'anchor') {
-    history.rescues += 1;
-    history.times?.resuming();
-  }
   // A replay sends the delivered text again before it sends anything new.
   if (rung === 'replay' && history.source) history.source.tokens += history.delivered.tokens;
 }

@@ -100,7 +100,11 @@ function planFirstOutput(input: PlanInput): NextStep {
   const fresh =
     turn.find((route) => attemptsAt(route).length === 0) ??
     // Its worker died, or another attempt won: the target has not failed.
-    turn.find((route) => attemptsAt(route).every(mayFollow));
+    turn.find((route) => attemptsAt(route).every(mayFollow)) ??
+    // The other targets closed while the request was moved: it goes on where it was well served.
+    turn.find((route) =>
+      attemptsAt(route).every(({ outcome }) => isNoFault(outcome) || outcome === moved),
+    );
   if (fresh) return attempt(fresh, 'start');
   const end = failStep(input, fault);
   return fault.code === 'upstream_rate_limited' ? { ...end, lacksCapacity: true } : end;

@@ -53,6 +53,27 @@ describe('the upstream calls of a request', () => {
     ]);
   const first = [started(1, place), said('Hello'), ended(1, 'upstream_reset', 1)];
 
+  it('are not used up by the moves of an operator', () => {
+    const moves = Array.from({ length: 2 * maxCallsWithoutProgress }, (_, i) => [
+      started(i + 1, place),
+      ended(i + 1, 'moved', 1),
+    ]).flat();
+    expect(isExhausted(historyOf(...moves).attempts)).toBe(false);
+  });
+
+  it('count as a rescue when an attempt broke off, and not when an operator moved it', () => {
+    const continued = (outcome: 'upstream_reset' | 'moved') =>
+      historyOf(
+        started(1, place),
+        said('Hello'),
+        ended(1, outcome, 1),
+        started(2, place, 'continue'),
+        seam(2, 'continue'),
+        said(' world'),
+      ).rescues;
+    expect([continued('upstream_reset'), continued('moved')]).toEqual([1, 0]);
+  });
+
   it('are spent after ten that bring nothing, whatever comes along', () => {
     const annotated = () => [said({ annotations: [{ type: 'url_citation' }] })];
     for (const calls of [maxCallsWithoutProgress - 1, maxCallsWithoutProgress]) {

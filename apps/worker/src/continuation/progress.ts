@@ -28,9 +28,9 @@ export function sinceDelivered(attempts: readonly AttemptState[]): readonly Atte
 }
 
 /** Whether a request has used up its upstream calls. */
-export function isExhausted(attempts: readonly AttemptState[]): boolean {
+export function isExhausted(all: readonly AttemptState[]): boolean {
+  // An operator's moves use up nothing.
+  const attempts = all.filter(({ outcome }) => outcome !== 'moved');
   const last = attempts.findLastIndex(({ advanced }) => advanced);
-  return (
-    attempts.length >= maxCalls || attempts.length - Math.max(0, last) >= maxCallsWithoutProgress
-  );
+  return all.length >= maxCalls || attempts.length - Math.max(0, last) >= maxCallsWithoutProgress;
 }

@@ -162,7 +162,8 @@ class AttemptLoop {
     const { open } = this.candidates();
     const others = open.filter(target ? isAt(target) : (route) => !isAt(current)(route));
     const step = this.decide(others, moved, endedByMove(this.options.history));
-    if (step.kind !== 'attempt') return { kind: 'no_target' };
+    // Nor is text taken back from a reader whose stream is well.
+    if (step.kind !== 'attempt' || step.mode === 'restart') return { kind: 'no_target' };
     this.wish = step.route;
     this.race.breakOff(moved);
     return { kind: 'moved', from: { provider: current.provider, model: current.model } };

@@ -15,8 +15,14 @@ export type WebhookEvent = (typeof webhookEvents)[number];
 /** What the script that ends a request with a webhook writes for the control plane. */
 export type EndedJob = { meta: RequestMeta; end: Terminal };
 
-/** Most ended jobs of a shard that wait for a control plane: at 2 KB each, 20 MB of Redis. Later ones are counted, and sent nowhere. */
-export const maxWebhookBacklog = 10_000;
+/**
+ * Most ended jobs of a shard that wait for a control plane: at 2 KB each, 10 MB of Redis; 320 MB if all of them have the largest
+ * metadata. Later ones are counted, and sent nowhere.
+ */
+export const maxWebhookBacklog = 5000;
+
+/** Bytes of the JSON of a job's metadata that a message carries. */
+export const maxMetadataBytes = 4096;
 
 const maxUrlChars = 2048;
 

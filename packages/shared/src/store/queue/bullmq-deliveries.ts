@@ -30,6 +30,8 @@ const stalledEveryMs = 5000;
 /** A killed process is no reason to give a delivery up. */
 const maxStalled = 1_000_000;
 const eventName = 'delivery';
+/** Of messages about jobs. */
+const jobPriority = 10;
 
 const typesOf: Record<DeliveryState, JobType[]> = {
   waiting: ['active', 'waiting', 'prioritized', 'delayed'],
@@ -105,11 +107,17 @@ export function createBullDeliveries(options: BullDeliveriesOptions): Deliveries
   return {
     async add(deliveries) {
       if (deliveries.length === 0) return;
-      if ((await counts()).waiting >= maxWaiting) {
+      // An operator's alerts are few, and must not wait for the receivers of clients.
+      const isBounded = deliveries.some(({ request }) => request !== null);
+      if (isBounded && (await counts()).waiting >= maxWaiting) {
         throw new Error(`${maxWaiting} deliveries of webhooks wait already`);
       }
       await queue.addBulk(
-        deliveries.map((data) => ({ name: eventName, data, opts: { jobId: data.id } })),
+        deliveries.map((data) => {
+          // BullMQ takes jobs without a priority first.
+          const priority = data.request === null ? 0 : jobPriority;
+          return { name: eventName, data, opts: { jobId: data.id, priority } };
+        }),
       );
     },
 
