@@ -48,18 +48,24 @@ function statusOf(word: string): string {
 const maxValues = 50;
 const maxSearchChars = 200;
 
-/** Values, separated by commas; one with a `-` before it is excluded. */
+/**
+ * Values, separated by commas; one with a `-` before it is excluded. A backslash before a comma, a first `-` or a backslash makes it
+ * part of the value.
+ */
 function readChoice(query: Query, name: string): Choice | undefined {
   const text = readText(query, name);
   if (text === undefined) return undefined;
-  const values = [...new Set(text.split(','))].filter((value) => value !== '');
+  const values = [...new Set(text.match(/(?:\\.|[^,\\]|\\$)+/gs))];
   if (values.length > maxValues) throw badParameter(name, `expected at most ${maxValues} values`);
-  const excluded = values.filter((value) => value.startsWith('-')).map((value) => value.slice(1));
-  if (values.length === 0 || excluded.includes('')) {
+  const not = values.filter((value) => value.startsWith('-')).map((value) => value.slice(1));
+  if (values.length === 0 || not.includes('')) {
     throw badParameter(name, 'expected values, separated by commas');
   }
-  return { some: values.filter((value) => !value.startsWith('-')), not: excluded };
+  const some = values.filter((value) => !value.startsWith('-'));
+  return { some: some.map(unescaped), not: not.map(unescaped) };
 }
+
+const unescaped = (value: string): string => value.replaceAll(/\\([\\,-])/g, '$1');
 
 /** `q`, which only the list of requests has: a search reads rows, not an index. Throws a 400. */
 export function readSearch(query: Query): string | undefined {
