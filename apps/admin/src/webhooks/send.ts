@@ -30,9 +30,10 @@ export type Sender = {
 
 /** Bytes of an answer that are read; the connection is closed then. */
 const maxAnswerBytes = 4096;
-/** Milliseconds after which an attempt to a busy origin is due again, at least and at most. */
+/** Milliseconds after which an attempt to a busy origin is due again, at first. */
 const busyMs = 1000;
-const maxBusyMs = 600_000;
+/** Connections to an origin beside those for messages about jobs. */
+const alertConnections = 2;
 
 /** Signs deliveries (Standard Webhooks) and POSTs them. Follows no redirect, and goes through no proxy. */
 export function createSender(options: SenderOptions): Sender {
@@ -40,13 +41,12 @@ export function createSender(options: SenderOptions): Sender {
   const signer = new Webhook(secret);
   const agent = new Agent({
     connect: createConnector({ allowPrivate, timeoutMs }),
-    connections: perOrigin,
+    connections: perOrigin + alertConnections,
     keepAliveTimeout: 4000,
     maxResponseSize: -1,
     maxHeaderSize: 16_384,
   });
   const underWay = new Map<string, number>();
-  const postponed = createPostponements(timeoutMs / perOrigin);
 
   async function post(delivery: Delivery, signal: AbortSignal): Promise<Attempted> {
     const now = new Date();
@@ -72,8 +72,8 @@ export function createSender(options: SenderOptions): Sender {
     async send(delivery, stop) {
       const { origin } = new URL(delivery.url);
       const busy = underWay.get(origin) ?? 0;
-      if (busy >= perOrigin) return { kind: 'postponed', ms: postponed.next(origin) };
-      postponed.begins(origin);
+      // An operator's alerts do not wait for the messages of clients.
+      if (busy >= perOrigin && delivery.request !== null) return { kind: 'postponed', ms: busyMs };
       underWay.set(origin, busy + 1);
       const limit = AbortSignal.timeout(timeoutMs);
       try {
@@ -90,28 +90,6 @@ export function createSender(options: SenderOptions): Sender {
       }
     },
     close: () => agent.destroy(),
-  };
-}
-
-/**
- * When deliveries to a busy origin are due again: one behind the other, each after the time that one of those before it may take,
- * so that thousands of them do not come back every second.
- */
-function createPostponements(eachMs: number) {
-  const waiting = new Map<string, number>();
-  return {
-    /** Milliseconds for one more delivery. */
-    next(origin: string): number {
-      const before = waiting.get(origin) ?? 0;
-      waiting.set(origin, before + 1);
-      return Math.min(maxBusyMs, busyMs + Math.round(before * eachMs));
-    },
-    /** One of them is attempted. */
-    begins(origin: string): void {
-      const left = (waiting.get(origin) ?? 0) - 1;
-      if (left > 0) waiting.set(origin, left);
-      else waiting.delete(origin);
-    },
   };
 }
 

@@ -59,11 +59,15 @@ export type InnerBody = Omit<ParsedBody, 'kind'> & { endpoint: ClientApi['path']
 const maxMetadataChars = 64 * 1024;
 
 /** The member `metadata` of a job or a frame with this text. Throws an ApiError if it is no object, or too large. */
-export function readMetadata(metadata: unknown, text: string): Record<string, unknown> | undefined {
+export function readMetadata(
+  metadata: unknown,
+  text: string,
+  maxChars = maxMetadataChars,
+): Record<string, unknown> | undefined {
   if (metadata === undefined) return undefined;
   if (!isJsonObject(metadata)) throw wrongType('metadata', 'an object', metadata);
-  if ((memberText(text, 'metadata')?.length ?? 0) > maxMetadataChars) {
-    throw apiError('metadata_too_large', { maxChars: maxMetadataChars });
+  if ((memberText(text, 'metadata')?.length ?? 0) > maxChars) {
+    throw apiError('metadata_too_large', { maxChars });
   }
   return metadata;
 }

@@ -16,8 +16,8 @@ export type WebhookEvent = (typeof webhookEvents)[number];
 export type EndedJob = { meta: RequestMeta; end: Terminal };
 
 /**
- * Most ended jobs of a shard that wait for a control plane: at 2 KB each, 10 MB of Redis; 320 MB if all of them have the largest
- * metadata. Later ones are counted, and sent nowhere.
+ * Most ended jobs of a shard that wait for a control plane: at 2 KB each, 10 MB of Redis; where the operator's URL
+ * gets the ends of all jobs, up to 64 Ki characters of metadata come to each. Later ones are counted, and sent nowhere.
  */
 export const maxWebhookBacklog = 5000;
 

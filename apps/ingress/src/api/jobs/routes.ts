@@ -28,6 +28,7 @@ import {
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
+import { maxMetadataBytes } from '@millrace/shared/domain/webhook';
 import { readWebhook } from './webhook.ts';
 import { statusOf } from './view.ts';
 import { addressOf } from '../../auth/client-address.ts';
@@ -241,7 +242,8 @@ function readJob(
     deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
     priority: readPriority(priority, 'priority'),
     maxCost: readMaxCost(max_cost, 'max_cost'),
-    metadata: readMetadata(metadata, text),
+    // The message of a webhook carries it, perhaps for a day.
+    metadata: readMetadata(metadata, text, webhook === undefined ? undefined : maxMetadataBytes),
     webhook: readWebhook(webhook, webhooks),
   };
 }

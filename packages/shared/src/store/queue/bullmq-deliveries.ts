@@ -41,6 +41,16 @@ const typesOf: Record<DeliveryState, JobType[]> = {
 
 type DeliveryJob = Job<Delivery, { status: number }>;
 
+/** Most milliseconds between two looks whether a receiver has room. */
+const maxPostponedMs = 60_000;
+
+/** Twice as long each time, and up to half more, so that thousands of messages to one receiver do not come back every second. */
+function postponedFor({ attemptsStarted, attemptsMade }: DeliveryJob, firstMs: number): number {
+  const before = Math.max(0, attemptsStarted - attemptsMade - 1);
+  const ms = Math.min(maxPostponedMs, firstMs * 2 ** Math.min(before, 10));
+  return Math.round(ms * (1 + Math.random() / 2));
+}
+
 /** A queue of its own, which belongs to no shard of the requests, and which Bull Board does not show. */
 export function createBullDeliveries(options: BullDeliveriesOptions): Deliveries {
   const { redis, keys, attempt, onError, delaysMs = retryDelaysMs } = options;
@@ -69,7 +79,8 @@ export function createBullDeliveries(options: BullDeliveriesOptions): Deliveries
     if (stopping.signal.aborted && outcome.kind !== 'delivered')
       throw await postpone(job, token, 0);
     if (outcome.kind === 'delivered') return { status: outcome.status };
-    if (outcome.kind === 'postponed') throw await postpone(job, token, outcome.ms);
+    if (outcome.kind === 'postponed')
+      throw await postpone(job, token, postponedFor(job, outcome.ms));
     const { status, reason } = outcome;
     const failure = JSON.stringify({ status, reason });
     throw outcome.kind === 'refused' ? new UnrecoverableError(failure) : new Error(failure);

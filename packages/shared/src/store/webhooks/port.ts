@@ -79,8 +79,8 @@ export const retryDelaysMs = [
 ];
 
 /**
- * Most deliveries about jobs that wait; while there are so many, ended jobs stay in their streams. At 8 KB each (`maxMetadataBytes`,
- * a URL, the rest) they take 160 MB of Redis, and the dead ones 80 MB.
+ * Most deliveries about jobs that wait; while there are so many, ended jobs stay in their streams. At up to 11 KB each (`maxMetadataBytes`,
+ * a URL, the rest) they take 220 MB of Redis, and the dead ones 110 MB.
  */
 export const maxWaiting = 20_000;
 /** Dead and delivered ones that are kept, and for how many seconds. */
