@@ -36,14 +36,16 @@ export async function ensureConsole(root, lockPath, signal) {
     if (isBuilt()) return;
     say('building the console');
     const draft = join(source, `dist.${process.pid}`);
+    const outdated = join(source, `dist.${process.pid}.old`);
     try {
       await build(root, source, draft, signal);
       compress(draft);
       writeFileSync(join(draft, stampName), fingerprint);
-      // A control plane that runs finds either the old files or the new ones.
-      rmSync(dist, { recursive: true, force: true });
+      // A control plane that runs finds the old files or the new ones, but for an instant.
+      if (existsSync(dist)) renameSync(dist, outdated);
       renameSync(draft, dist);
     } finally {
+      rmSync(outdated, { recursive: true, force: true });
       rmSync(draft, { recursive: true, force: true });
     }
   });

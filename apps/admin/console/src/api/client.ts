@@ -39,7 +39,7 @@ const timeoutMs = 60_000;
 
 /**
  * Calls a path below `/admin/`, e.g. `call('fleet')`.
- * @throws ApiFailure; code `unreachable` if no answer came.
+ * @throws ApiFailure; code `unreachable` if no whole answer came, `bad_answer` if it is no JSON.
  */
 export async function call<T>(path: string, options: CallOptions = {}): Promise<T> {
   const { method = 'GET', body, signal: given } = options;
@@ -57,15 +57,26 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     signal: given ? AbortSignal.any([given, timeout]) : timeout,
     cache: 'no-store',
-  }).catch((error: unknown) => {
-    if (given?.aborted) throw error;
-    throw new ApiFailure(0, 'unreachable', 'The ingress does not answer.');
-  });
+  }).catch(unreachable(given));
   noteDate(response.headers.get('date'));
-  const text = await response.text();
+  const text = await response.text().catch(unreachable(given));
   if (!response.ok) throw failureOf(response, text);
-  return (text === '' ? undefined : JSON.parse(text)) as T;
+  try {
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  } catch {
+    throw new ApiFailure(
+      response.status,
+      'bad_answer',
+      'The answer is no JSON: something between this browser and the ingress sent another page.',
+    );
+  }
 }
+
+/** For a call that got no answer, or a part of one; an abort of the caller stays what it is. */
+const unreachable = (given: AbortSignal | undefined) => (error: unknown) => {
+  if (given?.aborted) throw error;
+  throw new ApiFailure(0, 'unreachable', 'The ingress does not answer.');
+};
 
 function failureOf(response: Response, text: string): ApiFailure {
   const error = errorIn(text);

@@ -128,9 +128,9 @@ const timeLabels: uPlot.Axis.Values = [
   [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
 ];
 
-/** Pixels of the longest label beside the chart, at 6 a character. */
+/** Pixels of the longest label beside the chart, at 6.5 a character, with its tick and the gaps. */
 const labelWidth = (_: uPlot, labels: string[] | null): number =>
-  Math.max(44, 16 + 6 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
+  Math.max(44, 22 + 6.5 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
 
 /** Steps of an axis of counts. */
 const wholeSteps = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8].flatMap((by) => [by, 2 * by, 5 * by]);

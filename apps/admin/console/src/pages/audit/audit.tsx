@@ -181,7 +181,7 @@ function Entries({ rows, linkTo }: { rows: readonly AuditEntry[]; linkTo(id: str
       rows={rows}
       keyOf={({ id }) => id}
       hrefOf={({ id }) => linkTo(id)}
-      empty={<Empty>No entry is like that.</Empty>}
+      empty={<Empty>No entry matches.</Empty>}
       columns={[
         { title: 'Time', cell: ({ at }) => <span title={at}>{clock(at)}</span> },
         { title: 'Action', cell: ({ action }) => <code>{action}</code> },

@@ -35,6 +35,7 @@ export function CheckPanel() {
       // The text may have changed meanwhile.
       if (latest.current === text) setChecked(said);
     } catch (error) {
+      if (latest.current !== text) return;
       setChecked(undefined);
       setFailure(toFailure(error));
     } finally {

@@ -26,7 +26,7 @@ export function ConfigTree({ config }: { config: Readonly<Record<string, unknown
         {shown.map(([name, value]) => (
           <Field key={name} name={name} value={value} wanted={wanted} depth={0} />
         ))}
-        {shown.length === 0 && <p class="note">No field is like that.</p>}
+        {shown.length === 0 && <p class="note">No field matches.</p>}
       </div>
     </Panel>
   );

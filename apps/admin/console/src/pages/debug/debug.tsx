@@ -46,7 +46,7 @@ export function DebugPage() {
           <Answer of={state} what="the state of the debug log">
             {(data) => <State of={data} />}
           </Answer>
-          <Find request={request} />
+          <Find request={request} key={request} />
           {request === undefined || request === '' ? (
             <Recorded keyId={query['key']} />
           ) : (

@@ -13,8 +13,8 @@ export function SecretDialog(props: { of: KeyWithSecret; onClose(): void }) {
   return (
     <Dialog title={`The secret of ${id}`} isSticky onClose={props.onClose}>
       <p>
-        <strong>Copy it now: it is shown once.</strong> Only its digest is kept, so nobody can show
-        it again. If it is lost, rotate the key.
+        <strong>Copy it now: it is shown once.</strong> Only its digest is kept, so it cannot be
+        shown again. If it is lost, rotate the key.
       </p>
       <CodeBlock text={secret} />
       <div class="actions">

@@ -43,7 +43,9 @@ export function Composer(props: ComposerProps) {
               value={model}
               onChange={(event) => props.chooseModel(event.currentTarget.value)}
             >
-              {model === '' && <option value="">{models ? 'no model' : 'loading …'}</option>}
+              {model === '' && (
+                <option value="">{models || props.needsKey ? 'no model' : 'loading …'}</option>
+              )}
               {(models ?? (model === '' ? [] : [model])).map((name) => (
                 <option key={name} value={name}>
                   {name}

@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiFailure, call } from '../../api/client.ts';
 import { toFailure } from '../../api/use-poll.ts';
+import { tell } from '../../ui/actions.tsx';
 import type { Deed } from './happenings.ts';
 import { cancelJob, createJob, readJob } from './job-stream.ts';
 import type { Cutter, JobBody } from './job-stream.ts';
@@ -93,7 +94,11 @@ export function useAnswer(): AnswerControl {
 
   const stop = useCallback(() => {
     const id = latest.current?.id;
-    if (id !== undefined) return void cancelJob(id).catch((error) => update(failed(error)));
+    if (id !== undefined) {
+      // The answer goes on then.
+      cancelJob(id).catch((error: unknown) => tell(toFailure(error).message, 'bad'));
+      return;
+    }
     // It is cancelled as soon as its id is known.
     run.current?.over.abort();
     update((before) => ({

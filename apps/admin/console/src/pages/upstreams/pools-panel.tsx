@@ -78,7 +78,7 @@ function PoolView({ pool }: { pool: Pool }) {
         )}
         {pool.reuse_rate !== null &&
           `${percent(pool.reuse_rate, 0)} of the calls on a kept connection`}
-        {pool.wait_timeouts > 0 && ` · ${count(pool.wait_timeouts)} waits too long`}
+        {pool.wait_timeouts > 0 && ` · ${count(pool.wait_timeouts)} timed out waiting`}
       </p>
     </section>
   );
