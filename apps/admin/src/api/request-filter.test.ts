@@ -15,5 +15,5 @@ test.each([
 });
 
 test.each([',', '-', 'a,-'])('%j is no filter', (model) => {
-  expect(() => readFilter({ model })).toThrow();
+  expect(() => readFilter({ model })).toThrow('expected values, separated by commas');
 });
