@@ -179,6 +179,7 @@ const harmless: ReadonlySet<string> = new Set([
   'completed',
   'superseded',
   'handed_over',
+  'moved',
   'cancelled',
   'aborted',
 ]);

@@ -160,7 +160,9 @@ class AttemptLoop {
     if (target && !this.routes.some(isAt(target))) return { kind: 'unknown_target' };
     if (!current || !this.race.isRunning) return { kind: 'no_attempt' };
     const { open } = this.candidates();
-    const others = open.filter(target ? isAt(target) : (route) => !isAt(current)(route));
+    const others = open.filter(
+      (route) => !isAt(current)(route) && (target === undefined || isAt(target)(route)),
+    );
     const step = this.decide(others, moved, endedByMove(this.options.history));
     // Nor is text taken back from a reader whose stream is well.
     if (step.kind !== 'attempt' || step.mode === 'restart') return { kind: 'no_target' };
