@@ -34,8 +34,6 @@ const aliases: readonly {
   targets: readonly string[];
   /** More fields of the model, as lines of the config. */
   fields?: readonly string[];
-  /** Its targets continue a trailing assistant message, so that a rescue takes no longer than a first token. */
-  canPrefill?: boolean;
 }[] = [
   {
     name: 'simulated',
@@ -45,9 +43,9 @@ const aliases: readonly {
   {
     name: 'simulated-long',
     about: 'an answer of 16 seconds, to break something in the middle (/admin/console/playground)',
-    targets: [`healthy:${longPace}`, `healthy:${longPace}`],
+    // They continue a trailing assistant message, so a rescue takes no longer than a first token.
+    targets: [`prefill:${longPace}`, `prefill:${longPace}`],
     fields: ['idleTimeout: 2s # a stalled provider is left sooner than by default'],
-    canPrefill: true,
   },
   { name: 'simulated-fast', about: 'the same, all at once', targets: ['healthy', 'healthy'] },
   {
@@ -88,13 +86,13 @@ export function writeSimulatedConfig(file: string): void {
     '# POST /admin/chaos, and the console, may kill workers and break off answers of the simulated providers.',
     'chaos: true',
     'models:',
-    ...aliases.flatMap(({ name, about, targets, fields = [], canPrefill = false }) => [
+    ...aliases.flatMap(({ name, about, targets, fields = [] }) => [
       `  ${name}: # ${about}`,
       ...fields.map((field) => `    ${field}`),
       '    targets:',
       ...targets.map((model, index) => {
         const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
-        const prefill = canPrefill ? ', prefill: true' : '';
+        const prefill = model.startsWith('prefill:') ? ', prefill: true' : '';
         return `      - { provider: ${provider}, model: '${model}'${prefill} }`;
       }),
     ]),

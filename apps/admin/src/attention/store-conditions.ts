@@ -1,5 +1,5 @@
 import { maxLedgerBacklog } from '@millrace/shared/domain/ledger';
-import { nanosPerUsd } from '@millrace/shared/domain/budget';
+import { usdText } from '@millrace/shared/cost/usd';
 import { countOf, excerpt, pages, spanOf } from './condition.ts';
 import type { Condition } from './condition.ts';
 import type { BudgetAmount, FleetState } from './fleet-state.ts';
@@ -130,4 +130,4 @@ const usedOf = ({ use }: BudgetAmount): number => use.spent + use.reserved;
 const shareOf = (amount: BudgetAmount): number => usedOf(amount) / amount.limit.limit;
 
 const amountOf = ({ unit }: BudgetAmount['limit'], amount: number): string =>
-  unit === 'usd' ? `${(amount / nanosPerUsd).toFixed(2)} USD` : countOf(amount, 'token');
+  unit === 'usd' ? usdText(amount) : countOf(amount, 'token');

@@ -1,4 +1,4 @@
-import { nanosPerUsd } from '@millrace/shared/domain/budget';
+import { usdText } from '@millrace/shared/cost/usd';
 import type { BudgetLimit, BudgetUnit, BudgetUse } from '@millrace/shared/domain/budget';
 
 export type BudgetVerdict = {
@@ -53,8 +53,5 @@ export function judgeBudget(
 }
 
 /** Formats as `12.50 USD`, with up to six decimals, or as `1200 tokens`. */
-function printAmount(unit: BudgetUnit, amount: number): string {
-  if (unit === 'tokens') return `${amount} tokens`;
-  const [whole, decimals = ''] = (amount / nanosPerUsd).toFixed(6).split('.');
-  return `${whole}.${decimals.slice(0, 2)}${decimals.slice(2).replace(/0+$/, '')} USD`;
-}
+const printAmount = (unit: BudgetUnit, amount: number): string =>
+  unit === 'tokens' ? `${amount} tokens` : usdText(amount);

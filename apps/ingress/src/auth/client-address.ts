@@ -5,11 +5,12 @@ import type { Peer } from './local-only.ts';
 import type { BrowserRequest } from './origins.ts';
 
 /** The client's address: of the socket, or from a trusted proxy. Empty once the socket is closed. */
-export function addressOf(request: FastifyRequest): string {
-  // Where proxies are trusted, `request.ip` throws without a socket: Node removes it from a request whose response has ended.
-  const socket = request.raw.socket as Socket | null;
-  return socket === null ? '' : plainAddress(request.ip);
-}
+export const addressOf = (request: FastifyRequest): string =>
+  // Where proxies are trusted, `request.ip` throws without a socket.
+  socketOf(request) === null ? '' : plainAddress(request.ip);
+
+/** Null: Node has removed it, because the response has ended. */
+const socketOf = ({ raw }: FastifyRequest): Socket | null => raw.socket;
 
 /**
  * `isProxy`: whether an address is that of a trusted proxy. Of a trusted proxy only `x-forwarded-for` is
@@ -17,7 +18,7 @@ export function addressOf(request: FastifyRequest): string {
  */
 export function peerOf(request: FastifyRequest, isProxy: (address: string) => boolean): Peer {
   const { origin, host, forwarded, 'x-forwarded-for': via, 'x-real-ip': real } = request.headers;
-  const isBelieved = via !== undefined && isProxy(request.raw.socket.remoteAddress ?? '');
+  const isBelieved = via !== undefined && isProxy(socketOf(request)?.remoteAddress ?? '');
   const isForwarded = [via, forwarded, real].some((header) => header !== undefined);
   return { address: addressOf(request), origin, host, forwarded: isForwarded && !isBelieved };
 }

@@ -6,6 +6,12 @@ export function inUsd(cost: number): string {
   return text.replace(/\.?0+$/, '');
 }
 
+/** Billionths of a USD for a sentence: `12.50 USD`, with up to six decimals. */
+export function usdText(nanos: number): string {
+  const [whole, decimals = ''] = (nanos / nanosPerUsd).toFixed(6).split('.');
+  return `${whole}.${decimals.slice(0, 2)}${decimals.slice(2).replace(/0+$/, '')} USD`;
+}
+
 /** The highest cap that a request may name, in USD. */
 export const highestCapUsd = 1e6;
 

@@ -53,7 +53,7 @@ function openSocket(
     onUnauthenticated: () =>
       pending?.refuse(apiError('invalid_api_key', { problem: 'too_long', countAs: 'no_key' })),
     onBusy() {
-      refused({ reason: 'request_bodies', address: request.ip });
+      refused({ reason: 'request_bodies', address });
       closer.closeUnread('busy');
     },
     onUnfinished: () => closer.closeUnread('unfinished'),
