@@ -18,7 +18,11 @@ test('a deadline ends a request that still waits, and takes it out of the queue'
   const id = await createJob(fleet.url, chat('quick'), { deadline: '1s' });
   const events = readEvents(fleet.url, id);
   await events.ended;
-  expect(events.text).toContain('deadline_exceeded');
+  const { event, data = '' } = events.events.at(-1) ?? {};
+  expect([event, JSON.parse(data)]).toMatchObject([
+    'failed',
+    { error: { code: 'deadline_exceeded' } },
+  ]);
   const { status, headers } = await response;
   expect(status).toBe(504);
   expect(headers.get('x-should-retry')).toBe('false');

@@ -26,9 +26,18 @@ function setUp(state: JobState = 'unknown', threw = false) {
   relay.openFresh(id, { lines: () => true, reset() {}, gone: (why) => gone.push(why) });
   let looks = 0;
   const loop = { isLate: false, overdue: 0 };
+  const queue = { state, onRemove: async (): Promise<unknown> => undefined };
   reconciler = createReconciler({
     log,
-    queue: { state: async () => state, remove: async () => true, runThrew: async () => threw },
+    queue: {
+      state: async () => queue.state,
+      async remove() {
+        queue.state = 'unknown';
+        await queue.onRemove();
+        return true;
+      },
+      runThrew: async () => threw,
+    },
     relay: {
       ...relay,
       endOverdue() {
@@ -46,7 +55,7 @@ function setUp(state: JobState = 'unknown', threw = false) {
     quietMs: 2,
   });
   const { describe } = reconciler;
-  const create = (times: Pick<RequestMeta, 'createdAt' | 'sentAt'>) =>
+  const create = (times: Pick<RequestMeta, 'createdAt' | 'sentAt' | 'deadlineAt'>) =>
     submit(
       newRequest({
         id,
@@ -63,7 +72,11 @@ function setUp(state: JobState = 'unknown', threw = false) {
     const from = looks;
     await expect.poll(() => looks, { interval: 1 }).toBeGreaterThanOrEqual(from + times);
   };
-  return { id, sending, gone, create, describe, looked, loop, log };
+  const codeOfEnd = async (): Promise<unknown> => {
+    const end = decodeEntry((await log.read(id, logStart, 1000))?.lines.at(-1)?.text ?? '');
+    return end.kind === 'failed' ? end.data.error.code : end.kind;
+  };
+  return { id, sending, gone, create, describe, looked, loop, queue, codeOfEnd };
 }
 
 test('a request that waits for Redis is not taken for one that is gone', async () => {
@@ -105,9 +118,17 @@ test.each([
   ['whose run threw an error', true, 'internal_error'],
   ['that the queue gave up', false, 'job_failed'],
 ])('a request %s ends with the code of its cause', async (_, threw, code) => {
-  const { id, create, describe, log } = setUp('failed', threw);
+  const { id, create, describe, codeOfEnd } = setUp('failed', threw);
   await create({ createdAt: Date.now() - 60_000 });
   expect((await describe(id))?.ended).toBe('failed');
-  const end = (await log.read(id, logStart, 1000))?.lines.at(-1)?.text ?? '';
-  expect(decodeEntry(end)).toMatchObject({ kind: 'failed', data: { error: { code } } });
+  expect(await codeOfEnd()).toBe(code);
+});
+
+test('a request that waited past its deadline ends by it, also if another ingress looks while its job is removed', async () => {
+  const { id, create, describe, queue, codeOfEnd } = setUp('waiting');
+  await create({ createdAt: Date.now() - 60_000, deadlineAt: Date.now() - 1 });
+  queue.onRemove = () => describe(id);
+  expect((await describe(id))?.ended).toBe('failed');
+  expect(await codeOfEnd()).toBe('deadline_exceeded');
+  expect(queue.state).toBe('unknown');
 });

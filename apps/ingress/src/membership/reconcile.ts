@@ -50,8 +50,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const state = await queue.state(id);
     // The worker of an active job enforces the deadline itself.
     const isLate = state === 'waiting' && Date.now() >= deadlineAt;
-    if (isLate) await queue.remove(id);
-    else if (state === 'waiting' || state === 'active') return described;
+    if (!isLate && (state === 'waiting' || state === 'active')) return described;
     const reason = isLate ? late : await reasonOf(id, state);
     const outcome = await log.finish(
       id,
@@ -62,6 +61,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     );
     // All ingresses notice it; only the one that ended it counts it.
     if (isLate && outcome.kind === 'finished') onOverdue();
+    // Not before: another look between the two would take the request for one whose job an operator removed.
+    if (isLate) await queue.remove(id);
     return log.describe(id);
   }
 
