@@ -1,6 +1,6 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { newCallId } from '../openai-chat/identity.ts';
-import type { Delta } from './chunks.ts';
+import type { Delta } from '../openai-chat/chunk-writer.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

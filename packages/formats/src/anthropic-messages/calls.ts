@@ -1,8 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { parseExactly } from '../exact-json.ts';
-import { invalid } from './parts.ts';
 import type { Block } from './parts.ts';
-import { RefusedError } from './refused.ts';
+import { invalid, RefusedError } from '../refused.ts';
 
 /** The ids of a conversation's tool calls. */
 export type CallIds = { clean(id: unknown, param: string): string };

@@ -1,4 +1,4 @@
-import { RefusedError } from './refused.ts';
+import { RefusedError } from '../refused.ts';
 
 /*
  * The members of a chat completion request that Anthropic's request does not have: it answers each with 400

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { translateMessages } from './messages.ts';
 import { traitsOf } from './models.ts';
-import { RefusedError } from './refused.ts';
+import { RefusedError } from '../refused.ts';
 
 const translate = (messages: unknown[], model = 'claude-sonnet-4-5') =>
   translateMessages(messages, traitsOf(model));

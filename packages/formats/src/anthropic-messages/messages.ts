@@ -5,7 +5,6 @@ import type { ModelTraits } from './models.ts';
 import {
   assistantPart,
   contentBlocks,
-  invalid,
   textBlock,
   textPart,
   userPart,
@@ -13,7 +12,7 @@ import {
   withoutTrailingSpace,
 } from './parts.ts';
 import type { Block } from './parts.ts';
-import { RefusedError } from './refused.ts';
+import { invalid, RefusedError } from '../refused.ts';
 
 export type Turn = { role: 'user' | 'assistant'; content: Block[] };
 

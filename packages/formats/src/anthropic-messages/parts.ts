@@ -1,5 +1,5 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { RefusedError } from './refused.ts';
+import { invalid, RefusedError } from '../refused.ts';
 
 /** A content block of Anthropic's. */
 export type Block = { type: string } & Record<string, unknown>;
@@ -132,9 +132,6 @@ function inexpressible(param: string, { type }: Record<string, unknown>): Refuse
     `Anthropic's API has nothing for a part of type '${String(type)}' here.`,
   );
 }
-
-export const invalid = (param: string, rule: string): RefusedError =>
-  new RefusedError(param, `'${param}' ${rule}.`, 'invalid_value');
 
 /** Removes what Anthropic treats as white space at the end of a text, which is that of Python's `rstrip`. */
 export function withoutTrailingSpace(text: string): string {

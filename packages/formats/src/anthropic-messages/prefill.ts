@@ -1,7 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { withoutTrailingSpace } from './parts.ts';
-import { RefusedError } from './refused.ts';
+import { RefusedError } from '../refused.ts';
 
 /**
  * Refuses to continue the beginning of an answer where Anthropic accepts this from no model: together

@@ -5,7 +5,7 @@ import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } f
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
 import { traitsOf } from './models.ts';
-import { RefusedError, refusalFault } from './refused.ts';
+import { RefusedError, refusalFault } from '../refused.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';

@@ -1,5 +1,5 @@
 import type { MessageCreateParams } from '@anthropic-ai/sdk/resources/messages';
-import { RefusedError } from './refused.ts';
+import { RefusedError } from '../refused.ts';
 import { translateRequest } from './request.ts';
 
 export const user = { role: 'user', content: 'Hi.' };

@@ -3,7 +3,7 @@ import { assembleCompletion } from '../openai-chat/completion.ts';
 import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
 import { expect } from 'vitest';
 import type { Verdict } from '../port.ts';
-import type { Delta } from './chunks.ts';
+import type { Delta } from '../openai-chat/chunk-writer.ts';
 import { messageDelta, messageStart, messageStop, ping, text } from './events.fixture.ts';
 import { readStream } from './stream.ts';
 import type { StreamCall } from './stream.ts';

@@ -1,7 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { efforts } from './models.ts';
 import type { Effort, ModelTraits } from './models.ts';
-import { RefusedError } from './refused.ts';
+import { RefusedError } from '../refused.ts';
 
 /**
  * The token budgets for `reasoning_effort` of a model that takes a budget. The lowest is above Anthropic's

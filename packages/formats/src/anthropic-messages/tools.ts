@@ -1,8 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { ModelTraits } from './models.ts';
-import { invalid } from './parts.ts';
 import type { Block } from './parts.ts';
-import { RefusedError } from './refused.ts';
+import { invalid, RefusedError } from '../refused.ts';
 import { toStrictSchema } from './schema.ts';
 
 type Tool = Record<string, unknown> & { name: string };

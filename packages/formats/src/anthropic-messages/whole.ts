@@ -1,8 +1,8 @@
 import { isJsonObject, withinDepth } from '@millrace/shared/domain/json';
 import type { ProviderCall, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
-import { completionId } from './chunks.ts';
-import type { Delta, ToolCallDelta } from './chunks.ts';
+import { completionId } from '../openai-chat/chunk-writer.ts';
+import type { Delta, ToolCallDelta } from '../openai-chat/chunk-writer.ts';
 import { errorFault } from './errors.ts';
 import { parseExactly } from '../exact-json.ts';
 import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';

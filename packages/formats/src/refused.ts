@@ -2,7 +2,7 @@ import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
 
 /**
- * The request needs something that Anthropic's format cannot express. Thrown inside a translation, and
+ * The request needs something that the target's format cannot express. Thrown inside a translation, and
  * converted to a value at its end.
  */
 export class RefusedError extends Error {
@@ -25,3 +25,7 @@ export function refusalFault({ param, code, message }: RefusedError): Fault {
   const error: OpenAiError = { message, type: 'invalid_request_error', param: param || null, code };
   return { code: 'target_unsuited', message, httpStatus: 400, error };
 }
+
+/** A member of the request is of a wrong kind. `param`: its path. */
+export const invalid = (param: string, rule: string): RefusedError =>
+  new RefusedError(param, `'${param}' ${rule}.`, 'invalid_value');

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Usage } from './usage.ts';
 
 /** A piece of a tool call in OpenAI's form. */
 export type ToolCallDelta = {
@@ -22,12 +21,12 @@ export type Delta = {
 /** A chunk with its JSON text. */
 export type Chunk = { text: string; chunk: unknown };
 
-/** Writes the chunks of one answer: `id`, `created` and `model` are the same in all of them. */
+/** Writes the chunks of one answer of another format: `id`, `created` and `model` are the same in all of them. */
 export type ChunkWriter = {
   /** The text of a chunk that adds nothing but content. */
   content(text: string): string;
   delta(delta: Delta, finishReason?: string): Chunk;
-  usage(usage: Usage): string;
+  usage(usage: Readonly<Record<string, unknown>>): string;
 };
 
 export type ChunkIdentity = { id: unknown; created: unknown; model: unknown };
@@ -47,6 +46,6 @@ export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkW
   };
 }
 
-/** Derived from Anthropic's id of the message; a new one if it has none. */
-export const completionId = (messageId: unknown): string =>
-  `chatcmpl-${typeof messageId === 'string' && messageId !== '' ? messageId : randomUUID().replaceAll('-', '')}`;
+/** Derived from the provider's own id of the answer; a new one if it has none. */
+export const completionId = (answerId: unknown): string =>
+  `chatcmpl-${typeof answerId === 'string' && answerId !== '' ? answerId : randomUUID().replaceAll('-', '')}`;
