@@ -1,4 +1,6 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { isWebUrl, parseDataUrl } from '../data-url.ts';
+import type { DataUrl } from '../data-url.ts';
 import { invalid, RefusedError } from '../refused.ts';
 
 /** A content block of Anthropic's. */
@@ -107,24 +109,11 @@ function documentSource({ mediaType, base64 }: DataUrl): Record<string, unknown>
   return { type: 'text', media_type: 'text/plain', data };
 }
 
-type DataUrl = { mediaType: string; base64: string };
-
-/** Only the head is matched, because the data can be megabytes. */
-function parseDataUrl(url: string): DataUrl | undefined {
-  if (!/^data:/i.test(url)) return undefined;
-  const comma = url.indexOf(',');
-  const [mediaType = '', ...parameters] = url.slice('data:'.length, comma).toLowerCase().split(';');
-  if (comma < 0 || parameters.at(-1)?.trim() !== 'base64') return undefined;
-  return { mediaType: mediaType.trim(), base64: url.slice(comma + 1) };
-}
-
 /** OpenAI's first form of `file_data`, in which only the file name shows the type. */
 function bareBase64(text: string, filename: unknown): DataUrl | undefined {
   if (typeof filename !== 'string' || !/\.pdf$/i.test(filename) || isWebUrl(text)) return undefined;
   return { mediaType: 'application/pdf', base64: text };
 }
-
-const isWebUrl = (url: string): boolean => /^https?:\/\//i.test(url);
 
 function inexpressible(param: string, { type }: Record<string, unknown>): RefusedError {
   return new RefusedError(

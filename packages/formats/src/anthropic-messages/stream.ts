@@ -167,7 +167,7 @@ class MessageDecoder implements AnswerDecoder {
   }
 
   private write(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
-    const { text, chunk } = answer.delta(delta, finishReason);
+    const { text, chunk } = answer.delta(delta, finishReason === undefined ? {} : { finishReason });
     const visible = visibility(chunk) === 'visible';
     this.isShown ||= visible;
     this.sink.chunk(text, chunk, visible);

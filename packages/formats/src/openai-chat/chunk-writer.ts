@@ -6,7 +6,11 @@ export type ToolCallDelta = {
   id?: string;
   type?: 'function';
   function: { name?: string; arguments: string };
+  extra_content?: ExtraContent;
 };
+
+/** Google's own members in OpenAI's form, as its OpenAI-compatible API has them. */
+export type ExtraContent = { google: Record<string, unknown> };
 
 export type Delta = {
   role?: 'assistant';
@@ -15,7 +19,18 @@ export type Delta = {
   reasoning_content?: string;
   thinking_blocks?: Record<string, unknown>[];
   annotations?: Record<string, unknown>[];
+  images?: Record<string, unknown>[];
   tool_calls?: ToolCallDelta[];
+  extra_content?: ExtraContent;
+};
+
+/** The members of a choice beside its delta; `index` is 0 by default. */
+export type ChoiceMembers = {
+  index?: number;
+  logprobs?: Record<string, unknown>;
+  finishReason?: string;
+  /** The provider's own name of the end, where OpenAI's says less. */
+  nativeFinishReason?: string;
 };
 
 /** A chunk with its JSON text. */
@@ -23,9 +38,9 @@ export type Chunk = { text: string; chunk: unknown };
 
 /** Writes the chunks of one answer of another format: `id`, `created` and `model` are the same in all of them. */
 export type ChunkWriter = {
-  /** The text of a chunk that adds nothing but content. */
+  /** The text of a chunk that adds nothing but content to the first choice. */
   content(text: string): string;
-  delta(delta: Delta, finishReason?: string): Chunk;
+  delta(delta: Delta, choice?: ChoiceMembers): Chunk;
   usage(usage: Readonly<Record<string, unknown>>): string;
 };
 
@@ -37,8 +52,14 @@ export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkW
   return {
     content: (text) =>
       `${head},"choices":[{"index":0,"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":null}]}`,
-    delta(delta, finishReason) {
-      const choice = { index: 0, delta, logprobs: null, finish_reason: finishReason ?? null };
+    delta(delta, { index = 0, logprobs, finishReason, nativeFinishReason } = {}) {
+      const choice = {
+        index,
+        delta,
+        logprobs: logprobs ?? null,
+        finish_reason: finishReason ?? null,
+        ...(nativeFinishReason !== undefined && { native_finish_reason: nativeFinishReason }),
+      };
       const chunk = { ...identity, choices: [choice] };
       return { text: JSON.stringify(chunk), chunk };
     },
