@@ -70,7 +70,7 @@ async function endByRun(withFacts = true): Promise<string> {
     last: at(1, 2),
     lines: ['c{"a":1}', doneLine],
     terminal: 'done' as const,
-    ...(withFacts && { facts }),
+    ...(withFacts && { facts: () => facts }),
   };
   expect(await appendOne(log, item)).toBe('written');
   expect(await appendOne(log, item)).toBe('duplicate');

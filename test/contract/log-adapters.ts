@@ -151,10 +151,11 @@ export function openTakenLog(server: TestRedis): LogUnderTest {
     log: {
       ...log,
       seal,
-      append: (shard, items) =>
+      append: (shard, items, at) =>
         log.append(
           shard,
           items.map((item) => ({ ...item, nonce: numbered(item.nonce) })),
+          at,
         ),
       amend: (id, nonce, lines) => log.amend(id, numbered(nonce), lines),
     },

@@ -1,3 +1,4 @@
+import { shardOf } from '@millrace/shared/store/keys';
 import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
@@ -28,7 +29,7 @@ export function writingContract(open: () => LogUnderTest): void {
         last: at(0, 0),
         entries: 1,
         body,
-        past: { texts: [], through: at(0, 0) },
+        past: { entries: [], through: at(0, 0) },
       });
     });
 
@@ -56,15 +57,26 @@ export function writingContract(open: () => LogUnderTest): void {
       const { log, create } = open();
       const id = await create();
       const first = await startRun(log, id, 1);
-      for (let i = 1; i <= 9; i += 1) await first.write(`c${i}`, `d${i}`);
+      for (let i = 1; i <= 9; i += 1) {
+        const item = first.item([`c${i}`, `d${i}`]);
+        expect(await log.append(shardOf(id), [item], 1000 * i)).toEqual(['written']);
+        Object.assign(first, { last: item.last, entries: item.entries + 1 });
+      }
       await startRun(log, id, 2);
       const { past, last } = await startRun(log, id, 3);
       expect(last).toEqual(at(1, 18));
-      const rest = await log.read(id, past.through, 100);
-      expect([...past.texts, ...(rest?.lines ?? []).map(({ text }) => text)]).toEqual(
-        Array.from({ length: 9 }, (_, i) => [`c${i + 1}`, `d${i + 1}`]).flat(),
+      const known = past.entries.flatMap((entry) =>
+        entry.texts.map((text) => ({ text, at: entry.at })),
       );
-      expect(past.texts.length).toBeGreaterThan(0);
+      expect(known.length).toBeGreaterThan(0);
+      const rest = await log.read(id, past.through, 100, { timed: true });
+      const lines = (rest?.lines ?? []).map(({ text, at: sentAt }) => ({ text, at: sentAt }));
+      expect([...known, ...lines]).toEqual(
+        Array.from({ length: 9 }, (_, i) => [
+          { text: `c${i + 1}`, at: 1000 * (i + 1) },
+          { text: `d${i + 1}`, at: 1000 * (i + 1) },
+        ]).flat(),
+      );
     });
 
     it('after many that wrote nothing is read like the first one', async () => {
@@ -76,7 +88,10 @@ export function writingContract(open: () => LogUnderTest): void {
         await startRun(log, id, activation);
       }
       const last = await startRun(log, id, 41);
-      expect(last.past).toEqual({ texts: ['c1'], through: at(1, 1) });
+      expect(last.past).toEqual({
+        entries: [{ at: expect.any(Number), texts: ['c1'] }],
+        through: at(1, 1),
+      });
       expect(await last.write('d1')).toBe('written');
       expect(await first.write('c2')).toBe('fenced');
       expect(show(await readAll(log, id))).toEqual(['1-1 c1', '41-1 d1']);

@@ -7,6 +7,7 @@ export type LedgerRequest = {
   user: string | null;
   rescues: number;
   max_gap_ms: number | null;
+  first_token_ms: number | null;
   usage: { input_tokens: number; output_tokens: number; estimated: boolean };
   cost: number | null;
   attempts: { provider: string; outcome: string; mode: string; usage: { output_tokens: number } }[];

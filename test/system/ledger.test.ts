@@ -36,6 +36,20 @@ beforeEach(() => {
   fleet.backup.reset();
 });
 
+/** The longest time from a text to the first of the next attempt, by the times of the log. */
+async function gapInLog(id: string): Promise<number> {
+  type Item = { type: string; at: string; data: { choices?: { delta?: { content?: string } }[] } };
+  const { data } = await getLedger<{ data: Item[] }>(fleet, `requests/${id}/log?limit=10000`);
+  let [last, gap, isBehindSeam] = [Number.NaN, 0, false];
+  for (const { type, at, data: chunk } of data) {
+    if (type === 'seam') isBehindSeam = true;
+    if (type !== 'chunk' || !chunk.choices?.[0]?.delta?.content) continue;
+    if (isBehindSeam) gap = Math.max(gap, Date.parse(at) - last);
+    [last, isBehindSeam] = [Date.parse(at), false];
+  }
+  return gap;
+}
+
 test('an answered stream has its tokens, its user and its cost', async () => {
   const stream = ask(fleet.url, 'good', { body: { user: 'ada', metadata: { session_id: 's-1' } } });
   await expectWhole(stream, expectedText({ tokens: 20 }));
@@ -82,9 +96,28 @@ test('a stream that another target continued has a rescue, its pause, and the co
     rescues: 1,
     attempts: [{ mode: 'start' }, { mode: 'continue', outcome: 'completed' }],
   });
-  expect(row.max_gap_ms).not.toBeNull();
+  expect(row.max_gap_ms).toBe(await gapInLog(row.id));
   const sum = row.attempts.reduce((total, one) => total + one.usage.output_tokens, 0);
   expect(row.usage.output_tokens).toBe(sum);
+});
+
+test('a stream whose worker was killed has the first token and the gap that its reader saw', async () => {
+  const stream = ask(fleet.url, 'slow');
+  await stream.until(chunks(5));
+  const id = await requestId(stream);
+  await fleet.killWorkers();
+  await fleet.addWorker();
+  await expect.poll(() => fleet.primary.requests.length, { timeout: 10_000 }).toBe(2);
+  fleet.hurry();
+  await expectWhole(stream, expectedText({ tokens: 2000 }));
+  const gap = await gapInLog(id);
+  const open = await getLedger<LedgerRequest>(fleet, `requests/${id}`);
+  const row = await rowOf(fleet, id, 2);
+  expect([open, row]).toMatchObject([
+    { rescues: 1, max_gap_ms: gap },
+    { rescues: 1, max_gap_ms: gap },
+  ]);
+  expect(row.first_token_ms).toBeGreaterThan(0);
 });
 
 test('a stream whose client leaves has the tokens that were made until then, estimated', async () => {

@@ -184,6 +184,8 @@ describe('a move', () => {
       ({ outcome }) => outcome,
     );
     expect(outcomes).toEqual(['moved', 'moved', 'completed']);
+    // What the reader waited for it is shown, though nothing was rescued.
+    expect(body).toMatchObject({ rescues: 0, max_gap_ms: expect.any(Number) });
     // No breaker has counted it.
     const { targets } = (await admin('upstreams')).body as unknown as {
       targets: { target: string; state: string }[];

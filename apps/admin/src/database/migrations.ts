@@ -189,6 +189,18 @@ const rescuedIndex: Migration = {
   },
 };
 
+const gapIndex: Migration = {
+  async up(db: Kysely<unknown>) {
+    await db.schema
+      .createIndex('millrace_requests_with_gap')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns(['created_at', 'id'])
+      .where(sql.ref('max_gap_ms'), 'is not', null)
+      .execute();
+  },
+};
+
 export const migrations: MigrationProvider = {
   getMigrations: () =>
     Promise.resolve({
@@ -197,5 +209,6 @@ export const migrations: MigrationProvider = {
       '2026-11-30-spending': spendingIndex,
       '2026-12-01-session': sessionColumn,
       '2026-12-01-session-rescued': rescuedIndex,
+      '2026-12-01-session-rescued-gap': gapIndex,
     }),
 };

@@ -1,7 +1,6 @@
-import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
-import type { EntryId } from '@millrace/shared/domain/entry';
-import type { LedgerAttempt, LedgerEntry } from '@millrace/shared/domain/ledger';
+import type { LedgerEntry } from '@millrace/shared/domain/ledger';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
+import { addItem, emptySummary } from '../live/request-log.ts';
 import { pause } from '../pause.ts';
 
 export type CompletionOptions = {
@@ -56,8 +55,6 @@ export function startCompletion(options: CompletionOptions): { stop(): Promise<v
   };
 }
 
-const continued = ['continue', 'replay', 'anchor'] as const;
-
 /** The facts that the log has of a request; undefined if it has expired. */
 async function readFacts(
   log: CompletionOptions['log'],
@@ -65,30 +62,17 @@ async function readFacts(
 ): Promise<LedgerEntry | undefined> {
   const described = await log.describe(id);
   if (!described) return undefined;
-  const attempts: LedgerAttempt[] = [];
-  let rescues = 0;
-  const note = (line: string): void => {
-    const entry = decodeEntry(line);
-    if (entry.kind === 'attempt') attempts.push({ started: entry.data });
-    if (entry.kind === 'attempt_end') {
-      const one = attempts.find(({ started }) => started.attempt === entry.data.attempt);
-      if (one) one.ended = entry.data;
-    }
-    const isContinued =
-      entry.kind === 'seam' &&
-      entry.data.outcome === 'passed' &&
-      (continued as readonly string[]).includes(entry.data.rung);
-    if (entry.kind === 'reset' || isContinued) rescues += 1;
-  };
-  let after: EntryId = logStart;
+  const summary = emptySummary();
   for (;;) {
-    const page = await log.read(id, after, readBytes);
+    const page = await log.read(id, summary.cursor, readBytes, { timed: true });
     if (!page) return undefined;
-    for (const { text } of page.lines) note(text);
-    const last = page.lines.at(-1);
-    if (!last || !page.more) break;
-    after = last;
+    for (const line of page.lines) addItem(summary, { ...line, at: line.at });
+    if (page.lines.length === 0 || !page.more) break;
   }
-  for (const line of described.late ?? []) if (line !== '') note(line);
-  return { id, meta: described.meta, facts: { attempts, rescues }, run: attempts.length };
+  for (const text of described.late ?? []) {
+    if (text !== '') addItem(summary, { ...summary.cursor, text, at: undefined });
+  }
+  const { attempts, rescues, times } = summary;
+  const facts = { attempts, rescues, firstTextAt: times.firstAt, maxGapMs: times.maxGapMs };
+  return { id, meta: described.meta, facts, run: attempts.length };
 }

@@ -118,12 +118,14 @@ export function figureTests(ledger: () => LedgerUnderTest): void {
       rescued('req_twice', { ...twice, attempts: [first!, broken, third], rescues: 2 }),
       // The answer began again in the end, so that the first rescue saved nothing.
       rescued('req_again', { ...twice, attempts: [first!, broken, again], rescues: 2 }),
+      // Moved by an operator: no rescue, but its reader waited.
+      rescued('req_moved', { rescues: 0, maxGapMs: 400, attempts: [attemptOf(1)] }),
     );
     const summary = await get(`/admin/summary?${day}`);
     expect(summary).toMatchObject({
       rescued: 6,
       streams_rescued_mid_answer: 6,
-      gap_ms: { p50: 250, p99: 250, max: 250 },
+      gap_ms: { p50: 250, p99: 400, max: 400 },
       tokens_not_paid_twice: 140,
       // As output 20,000 each, less 10,000 as input.
       saved_cost: 0.0014,

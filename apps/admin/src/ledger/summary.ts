@@ -19,7 +19,7 @@ export type Summary = {
   rescued: number;
   /** Streams with a rescue that reached their end. */
   rescuedStreams: number;
-  /** Milliseconds without text in the longest pause of each rescued request. */
+  /** The longest gap of each request whose answer another attempt continued: after a rescue or an operator's move. */
   gapMs: { p50: number; p99: number; max: number } | null;
   firstTokenMs: Percentiles | null;
   inputTokens: number;
@@ -44,7 +44,7 @@ export async function summary(
       query.where('first_token_ms', 'is not', null),
     ),
     histogram(database, filter, sql<number>`max_gap_ms`, (query) =>
-      query.where('rescues', '>', 0).where('max_gap_ms', 'is not', null),
+      query.where('max_gap_ms', 'is not', null),
     ),
     maxGapOf(database, filter),
     speedsOf(database, filter),
@@ -115,7 +115,7 @@ async function sumsOf(database: LedgerDatabase, filter: Filter) {
 
 async function maxGapOf(database: LedgerDatabase, filter: Filter): Promise<number | null> {
   const row = await filtered(database.selectFrom('millrace_requests'), filter)
-    .where('rescues', '>', 0)
+    .where('max_gap_ms', 'is not', null)
     .select(({ fn }) => fn.max<number | null>('max_gap_ms').as('gap'))
     .executeTakeFirstOrThrow();
   return row.gap;

@@ -1,4 +1,7 @@
-import { decodeEntry, isTerminal, logStart } from '@millrace/shared/domain/entry';
+import { visibility } from '@millrace/formats/openai-chat/chunk';
+import { DeliveryTimes } from '@millrace/shared/domain/delivery-times';
+import { readJsonObject } from '@millrace/shared/domain/json';
+import { decodeEntry, isChunkLine, isTerminal, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Terminal } from '@millrace/shared/domain/entry';
 import type { LedgerAttempt } from '@millrace/shared/domain/ledger';
 import type { TimedItem, TimedLog } from '@millrace/shared/store/stream-log/timed-log';
@@ -12,13 +15,9 @@ export type LogSummary = {
   /** The newest run, and its worker; 0 before any. */
   run: number;
   worker: string | undefined;
-  firstTextAt: number | undefined;
-  lastTextAt: number | undefined;
-  /** Another attempt has continued the answer, or begun it again, so many times; the longest pause before that in ms. */
+  times: DeliveryTimes;
+  /** Another attempt has continued the answer, or begun it again, so many times, without an operator's moves. */
   rescues: number;
-  maxGapMs: number | undefined;
-  /** The first text of a rescue has not come yet. */
-  isResuming: boolean;
   end: Terminal | undefined;
 };
 
@@ -27,15 +26,12 @@ export const emptySummary = (): LogSummary => ({
   attempts: [],
   run: 0,
   worker: undefined,
-  firstTextAt: undefined,
-  lastTextAt: undefined,
+  times: new DeliveryTimes(),
   rescues: 0,
-  maxGapMs: undefined,
-  isResuming: false,
   end: undefined,
 });
 
-/** Adds an item of the log. Chunks are not parsed. Changes the summary. */
+/** Adds an item of the log. Changes the summary. */
 export function addItem(summary: LogSummary, item: TimedItem): void {
   if ('kind' in item) {
     summary.run = item.run;
@@ -43,8 +39,9 @@ export function addItem(summary: LogSummary, item: TimedItem): void {
     return;
   }
   summary.cursor = { run: item.run, seq: item.seq };
-  if (item.text.startsWith('c')) {
-    addText(summary, item.at);
+  if (isChunkLine(item.text)) {
+    if (visibility(readJsonObject(item.text.slice(1))) === 'visible') summary.times.delivered();
+    summary.times.readAt(item.at);
     return;
   }
   const entry = decodeEntry(item.text);
@@ -55,24 +52,18 @@ export function addItem(summary: LogSummary, item: TimedItem): void {
     if (open) open.ended = entry.data;
   } else if (entry.kind === 'seam') {
     const { outcome, rung } = entry.data;
-    if (outcome === 'passed' && rung !== 'start' && rung !== 'restart') addRescue(summary);
-  } else if (entry.kind === 'reset') addRescue(summary);
+    if (outcome === 'passed' && rung !== 'start' && rung !== 'restart') resume(summary);
+  } else if (entry.kind === 'reset') resume(summary);
   else if (isTerminal(entry)) summary.end = entry;
 }
 
-function addRescue(summary: LogSummary): void {
-  summary.rescues += 1;
-  summary.isResuming = true;
-}
-
-function addText(summary: LogSummary, at: number | undefined): void {
-  if (at === undefined) return;
-  summary.firstTextAt ??= at;
-  if (summary.isResuming && summary.lastTextAt !== undefined) {
-    summary.maxGapMs = Math.max(summary.maxGapMs ?? 0, at - summary.lastTextAt);
-  }
-  summary.isResuming = false;
-  summary.lastTextAt = at;
+/** Another attempt continues the answer, or begins it again; after an operator's move that is no rescue. */
+function resume(summary: LogSummary): void {
+  summary.times.resuming();
+  const before = summary.attempts.findLast(
+    ({ ended }) => ended !== undefined && ended.outcome !== 'superseded',
+  );
+  if (before?.ended?.outcome !== 'moved') summary.rescues += 1;
 }
 
 /** Items of one read. */
@@ -98,7 +89,9 @@ export function createRequestLogs(log: TimedLog): RequestLogs {
   return {
     async summary(id) {
       const known = kept.get(id);
-      const summary = known ? { ...known, attempts: [...known.attempts] } : emptySummary();
+      const summary = known
+        ? { ...known, attempts: [...known.attempts], times: known.times.copy() }
+        : emptySummary();
       for (let more = true; more;) {
         const page = await log.read(id, summary.cursor, pageSize);
         if (!page) return undefined;

@@ -17,7 +17,8 @@ export function openRequestView(
   log: LogSummary,
   { prices, now }: { prices: Prices; now: number },
 ) {
-  const { attempts, firstTextAt, rescues, maxGapMs, run, end } = log;
+  const { attempts, times, rescues, run, end } = log;
+  const { firstAt: firstTextAt, maxGapMs } = times;
   const entry: LedgerEntry = {
     id: meta.id,
     meta,

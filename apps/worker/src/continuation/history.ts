@@ -1,5 +1,5 @@
 import { parseShallow, isJsonObject } from '@millrace/shared/domain/json';
-import { usageOf } from '@millrace/formats/openai-chat/chunk';
+import { usageOf, visibility } from '@millrace/formats/openai-chat/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type {
   AttemptEnded,
@@ -10,7 +10,7 @@ import type {
   SeamRecord,
 } from '@millrace/shared/domain/entry';
 import type { LedgerAttempt } from '@millrace/shared/domain/ledger';
-import type { DeliveryTimes } from './delivery-times.ts';
+import { DeliveryTimes } from '@millrace/shared/domain/delivery-times';
 import { progressOf } from './progress.ts';
 import { addChunk, addText, channelKey, nothingDelivered } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
@@ -61,8 +61,7 @@ export type History = {
   readonly ledger: LedgerAttempt[];
   /** How often another attempt continued the answer after a delivery, or began it again. */
   rescues: number;
-  /** Of the run that writes; undefined while the log is read. */
-  times: DeliveryTimes | undefined;
+  readonly times: DeliveryTimes;
   /** Ends of attempts that were stopped with their run: the log may take no more lines. */
   readonly stopped: AttemptEnded[];
 };
@@ -78,7 +77,7 @@ export const emptyHistory = (maxDeliveredChars = Infinity): History => ({
   result: undefined,
   ledger: [],
   rescues: 0,
-  times: undefined,
+  times: new DeliveryTimes(),
   stopped: [],
 });
 
@@ -104,6 +103,7 @@ export function applyEntry(history: History, entry: Entry): void {
     case 'chunk': {
       if (history.source === undefined) setSource(history, impliedSource(history)?.attempt);
       const chunk = parseShallow(entry.text);
+      if (visibility(chunk) === 'visible') history.times.delivered();
       const tokens = addChunk(history.delivered, chunk);
       if (history.source) history.source.tokens += tokens;
       advance(history);
@@ -119,7 +119,7 @@ export function applyEntry(history: History, entry: Entry): void {
       history.result = entry.data;
       break;
     case 'reset':
-      if (isRescue(history)) history.rescues += 1;
+      resume(history);
       history.delivered = nothingDelivered(history.delivered.maxChars);
       history.source = undefined;
       history.usage = undefined;
@@ -134,6 +134,7 @@ export const applyLine = (history: History, line: string): void =>
 
 /** Does the same as applying a chunk that adds only a text to the first choice. */
 export function applyText(history: History, content: string): void {
+  history.times.delivered();
   const tokens = addText(history.delivered, channelKey(0, 'content'), content);
   if (history.source) history.source.tokens += tokens;
   advance(history);
@@ -166,17 +167,16 @@ export function setSource(history: History, attempt: number | undefined): void {
   history.source = one;
 }
 
-/** Whether what follows rescues the answer; the source is still the attempt that ended. */
-function isRescue({ source, times }: History): boolean {
+/** What follows is another attempt's text; the source is still the attempt that ended. */
+function resume(history: History): void {
+  history.times.resuming();
   // What an operator moves was not in danger.
-  if (source?.outcome === 'moved') return false;
-  times?.resuming();
-  return true;
+  if (history.source?.outcome !== 'moved') history.rescues += 1;
 }
 
 function passSeam(history: History, { attempt, rung }: SeamRecord): void {
   const isContinued = rung === 'continue' || rung === 'replay' || rung === 'anchor';
-  if (isContinued && isRescue(history)) history.rescues += 1;
+  if (isContinued) resume(history);
   setSource(history, attempt);
   // A replay sends the delivered text again before it sends anything new.
   if (rung === 'replay' && history.source) history.source.tokens += history.delivered.tokens;

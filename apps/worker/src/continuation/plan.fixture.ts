@@ -41,7 +41,8 @@ export const beforeSeam = (code: FaultCode): Event => ({
  * left: `primary start`, `backup replay +400`, …, and the last step's own word.
  */
 export function stepsOf(situation: Partial<PlanInput>, events: Event[]): string[] {
-  const history = structuredClone(situation.history ?? historyOf());
+  const given = situation.history ?? historyOf();
+  const history = { ...structuredClone(given), times: given.times.copy() };
   const steps: string[] = [];
   let failed: Fault | undefined = situation.fault;
   for (const event of [...events, undefined]) {

@@ -105,7 +105,7 @@ function activationOf(id: string) {
       last,
       entries: 3,
       body,
-      past: { texts, through: last },
+      past: { entries: [{ at, texts }], through: last },
     },
     at,
   };

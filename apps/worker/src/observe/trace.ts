@@ -144,7 +144,7 @@ function runSpan({ activation, run, startedAt, endedAt, outcome, history }: RunR
       'millrace.model': data.model,
       'millrace.outcome': outcome.kind,
       'millrace.rescues': history?.rescues,
-      'millrace.max_gap_ms': history?.times?.maxGapMs,
+      'millrace.max_gap_ms': history?.times.maxGapMs,
       'error.type': code,
     },
   };

@@ -124,12 +124,15 @@ export class AppendLane implements WriterLane {
     const answered = this.appendUntilAnswered(items);
     for (const writer of writers) writer.calling();
     const outcomes = await answered;
-    for (const [i, writer] of writers.entries()) this.settle(writer, outcomes[i] ?? 'gone');
+    for (const [i, writer] of writers.entries()) {
+      const { outcome, at } = outcomes[i] ?? { outcome: 'gone', at: 0 };
+      this.settle(writer, outcome, at);
+    }
   }
 
-  private settle(writer: StreamWriter, outcome: AppendOutcome): void {
+  private settle(writer: StreamWriter, outcome: AppendOutcome, at: number): void {
     try {
-      writer.settle(outcome);
+      writer.settle(outcome, at);
     } catch (error) {
       // An error in a run's callback must not stop the lane.
       this.options.onError(error);
@@ -144,11 +147,13 @@ export class AppendLane implements WriterLane {
    * that is not temporary may be about a single item: then each item is sent alone, and one that fails
    * `mostFailures` times fails its own request.
    */
-  private async appendUntilAnswered(items: AppendItem[]): Promise<AppendOutcome[]> {
+  private async appendUntilAnswered(items: AppendItem[]): Promise<Answered[]> {
     const { log, onError } = this.options;
     for (let failures = 1; ; failures += 1) {
+      const at = Date.now();
       try {
-        return await log.append(this.shard, items);
+        const outcomes = await log.append(this.shard, items, at);
+        return outcomes.map((outcome) => ({ outcome, at }));
       } catch (error) {
         const mayPass = passesByItself(error);
         if (!mayPass && items.length > 1) {
@@ -156,13 +161,16 @@ export class AppendLane implements WriterLane {
           return alone.flat();
         }
         const isDamaged = isDamage(error) || (!mayPass && failures >= mostFailures);
-        if (isDamaged) return ['damaged'];
+        if (isDamaged) return [{ outcome: 'damaged', at }];
         onError(error);
         await new Promise((resolve) => setTimeout(resolve, retryDelayMs));
       }
     }
   }
 }
+
+/** `at`: the time of the call that was answered. */
+type Answered = { outcome: AppendOutcome; at: number };
 
 const go = (lane: AppendLane): void => lane.go();
 

@@ -1,4 +1,5 @@
 import { kindOf } from '@millrace/shared/domain/entry';
+import type { DeliveryTimes } from '@millrace/shared/domain/delivery-times';
 import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
 import { jobEnd } from '@millrace/shared/domain/job-end';
 import type { JobEnd, JobOutcome } from '@millrace/shared/domain/job-end';
@@ -14,6 +15,8 @@ export type WriterOptions = {
   entries: number;
   /** The token of the job's lock. The job ends with the terminal line; without a token it is not touched. */
   jobToken?: string | undefined;
+  /** Learns when the lines of the run were sent. */
+  times?: Pick<DeliveryTimes, 'sending' | 'sentAt'> | undefined;
   /** The log accepts no more writes of this run. Called once. */
   onRefused(outcome: Refusal): void;
   /** More (true) or less (false) than the bound allows is held: stop or resume reading upstream. */
@@ -22,8 +25,8 @@ export type WriterOptions = {
 
 export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ended'>;
 
-/** The outcome of the job that ends with the terminal line, and LedgerFacts as JSON for the request's ledger entry. */
-export type Ending = { outcome?: JobOutcome; facts?: string | undefined };
+/** The outcome of the job that ends with the terminal line, and the facts for the request's ledger entry (`AppendItem`). */
+export type Ending = { outcome?: JobOutcome; facts?: AppendItem['facts'] | undefined };
 
 export type LogWriter = {
   push(line: string): void;
@@ -61,7 +64,7 @@ export class StreamWriter implements LogWriter {
   private heldChars = 0;
   private terminal: TerminalKind | undefined;
   private job: JobEnd | undefined;
-  private facts: string | undefined;
+  private facts: AppendItem['facts'];
   private isRefused = false;
   private isPressed = false;
   private inFlight = false;
@@ -136,6 +139,8 @@ export class StreamWriter implements LogWriter {
     this.heldChars -= chars;
     this.lane.held(-chars);
     this.inFlight = true;
+    // Of lines that do not fit into one call, all notes go with the first.
+    options.times?.sending();
     const prev = this.last;
     const seq = (prev.run === options.run ? prev.seq : 0) + count;
     this.last = { run: options.run, seq };
@@ -173,11 +178,12 @@ export class StreamWriter implements LogWriter {
     if (this.hasSent) wakeAll(this.senders);
   }
 
-  /** The call has been answered. */
-  settle(outcome: AppendOutcome): void {
+  /** The call has been answered. `at`: the time of its entries. */
+  settle(outcome: AppendOutcome, at: number): void {
     this.inFlight = false;
+    if (isWritten(outcome)) this.options.times?.sentAt(at);
     if (outcome === 'job_ended') this.jobEnded = true;
-    else if (outcome !== 'written' && outcome !== 'duplicate') {
+    else if (!isWritten(outcome)) {
       this.isRefused = true;
       this.lines = [];
       this.lane.held(-this.heldChars);
@@ -192,6 +198,9 @@ export class StreamWriter implements LogWriter {
     if (this.isIdle) wakeAll(this.waiters);
   }
 }
+
+const isWritten = (outcome: AppendOutcome): outcome is Exclude<AppendOutcome, Refusal> =>
+  outcome === 'written' || outcome === 'duplicate' || outcome === 'job_ended';
 
 const isResult = (line: string): boolean => kindOf(line) === 'result';
 

@@ -26,7 +26,6 @@ import { channelKey } from '../continuation/delivered.ts';
 import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
 import type { Cost, AttemptWork } from './attempt-cost.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
-import { DeliveryTimes } from '../continuation/delivery-times.ts';
 import { maxDetailChars } from './key-redaction.ts';
 import { ledgerFacts } from './ledger-facts.ts';
 import { createOutputGate, strategyOf } from './output-gate.ts';
@@ -112,8 +111,6 @@ class RunJournal implements Journal {
   constructor(options: JournalOptions) {
     this.options = options;
     this.history = options.history;
-    const hasDelivered = options.history.attempts.some(({ wasDelivered }) => wasDelivered);
-    this.history.times = new DeliveryTimes(hasDelivered, options.now());
     this.logChars = options.loggedChars;
   }
 
@@ -228,7 +225,6 @@ class RunJournal implements Journal {
 
   private writeChunk({ text, content }: OutputChunk): void {
     this.deliveries += 1;
-    this.history.times?.delivered(this.options.now());
     this.options.onDelivered?.();
     if (content === undefined) this.write({ kind: 'chunk', text });
     else {
@@ -362,7 +358,7 @@ class RunJournal implements Journal {
     writer.end(line, 'done', { outcome: this.conclusion, facts: this.facts() });
   }
 
-  private facts(): string | undefined {
+  private facts(): ((at: number) => string) | undefined {
     const { hasLedger, body } = this.options;
     return hasLedger ? ledgerFacts(this.history, body) : undefined;
   }

@@ -9,11 +9,14 @@ const maxUserChars = 256;
 /** Characters of a `metadata` that is searched for a session: OpenAI's has at most 16 pairs of 64 and 512. */
 const maxMetadataChars = 16 * 1024;
 
-/** The facts of a request that only its run knows, as JSON. `body`: the request, as the client sent it. */
+/**
+ * The facts of a request that only its run knows, as JSON. `body`: the request, as the client sent it. `at`: when the last
+ * lines are sent, with which the facts go; undefined: what was not sent before counts for nothing.
+ */
 export function ledgerFacts(
   { ledger, rescues, times }: Pick<History, 'ledger' | 'rescues' | 'times'>,
   body: string,
-): string {
+): (at?: number) => string {
   const members = topLevelMembers(body);
   const textOf = (name: string): string | undefined => {
     const span = members.get(name);
@@ -21,16 +24,18 @@ export function ledgerFacts(
   };
   const user: unknown = JSON.parse(textOf('user') ?? 'null');
   const messages = textOf('messages');
-  const facts: LedgerFacts = {
+  const known: LedgerFacts = {
     attempts: ledger,
     user: typeof user === 'string' ? user.slice(0, maxUserChars) : undefined,
     session: sessionOf(textOf('metadata'), textOf('prompt_cache_key')),
     promptHash: messages === undefined ? undefined : promptHash(messages),
-    firstTextAt: times?.firstAt,
     rescues,
-    maxGapMs: times?.maxGapMs,
   };
-  return JSON.stringify(facts);
+  return (at) => {
+    const { firstAt, maxGapMs } = at === undefined ? times : times.ifSentAt(at);
+    const facts: LedgerFacts = { ...known, firstTextAt: firstAt, maxGapMs };
+    return JSON.stringify(facts);
+  };
 }
 
 /** Of a body's members, as text. */

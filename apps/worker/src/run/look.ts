@@ -21,8 +21,8 @@ export function viewRun(
     mode: current?.mode,
     attempts: history?.attempts.length ?? 0,
     rescues: history?.rescues ?? 0,
-    firstTextAt: history?.times?.firstAt,
-    lastTextAt: history?.times?.newestAt,
+    firstTextAt: history?.times.firstAt,
+    lastTextAt: history?.times.newestAt,
     outputTokens: Math.round(history?.delivered.tokens ?? 0),
   };
 }

@@ -57,7 +57,7 @@ function attemptFields(report: RunReport, prices: Prices) {
   for (const { started, ended } of attempts) {
     addAttempt(totals, { ...started, usage: ended.usage }, prices);
   }
-  const firstAt = report.history?.times?.firstAt;
+  const firstAt = report.history?.times.firstAt;
   const { createdAt } = report.activation.data;
   return {
     attempts: report.history?.attempts.length,

@@ -158,7 +158,7 @@ class ActiveRun {
     const { sealed, sealedAt, history, loggedChars } = taken;
     this.history = history;
     this.run = sealed.run;
-    const writer = this.openLog(sealed);
+    const writer = this.openLog(sealed, history);
     const conclusion = await runAttempts({
       activation,
       deps,
@@ -189,7 +189,7 @@ class ActiveRun {
     return outcome;
   }
 
-  private openLog({ run, last, entries }: Sealed): LogWriter {
+  private openLog({ run, last, entries }: Sealed, { times }: History): LogWriter {
     const { activation, deps, claim } = this;
     const { id } = activation;
     return deps.appender.open({
@@ -199,6 +199,7 @@ class ActiveRun {
       prev: last,
       entries,
       jobToken: activation.token,
+      times,
       onRefused: (outcome) => {
         if (outcome === 'lost')
           deps.onError(new Error(`Redis lost lines of ${id}: the job is handed back`));
@@ -215,7 +216,7 @@ class ActiveRun {
     const { activation, deps, claim } = this;
     const lines = history.stopped.map((data) => encodeEntry({ kind: 'attempt_end', data }));
     if (lines.length === 0 && !deps.hasLedger) return;
-    const facts = deps.hasLedger ? ledgerFacts(history, body) : undefined;
+    const facts = deps.hasLedger ? ledgerFacts(history, body)() : undefined;
     await deps.log.amend(activation.id, claim.nonce, lines, facts).catch(deps.onError);
   }
 
@@ -272,11 +273,17 @@ async function readHistory(
     loggedChars += line.length;
     recallLine(line);
   };
-  past.texts.forEach(recall);
+  for (const { at, texts } of past.entries) {
+    texts.forEach(recall);
+    history.times.readAt(at);
+  }
   for (let after = past.through, more = compareEntryIds(after, last) < 0; more;) {
-    const read = await log.read(id, after, readBytes);
+    const read = await log.read(id, after, readBytes, { timed: true });
     if (!read) break;
-    for (const line of read.lines) recall(line.text);
+    for (const { text, at } of read.lines) {
+      recall(text);
+      history.times.readAt(at);
+    }
     const newest = read.lines.at(-1);
     if (newest) after = newest;
     more = read.more && newest !== undefined;

@@ -25,8 +25,13 @@ export const compareEntryIds = (a: EntryId, b: EntryId): number => a.run - b.run
 
 export const sameEntryId = (a: EntryId, b: EntryId): boolean => a.run === b.run && a.seq === b.seq;
 
-/** One line of a log with its position. */
-export type Line = { readonly run: number; readonly seq: number; readonly text: string };
+/** One line of a log with its position. `at`: when its run sent it (ms since the epoch), if that was asked for and is known. */
+export type Line = {
+  readonly run: number;
+  readonly seq: number;
+  readonly text: string;
+  readonly at?: number | undefined;
+};
 
 export type OpenAiError = {
   message: string;

@@ -34,7 +34,7 @@ export type RunView = {
   /** Attempts so far. */
   attempts: number;
   rescues: number;
-  /** When this run delivered the first text of the answer, and its newest. */
+  /** When the first text of the answer was delivered, and the newest. */
   firstTextAt?: number | undefined;
   lastTextAt?: number | undefined;
   /** Estimated tokens that readers were sent. */

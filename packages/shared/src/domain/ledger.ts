@@ -19,13 +19,13 @@ export type LedgerFacts = {
   session?: string | undefined;
   /** SHA-256 of the request's messages in hex, the first 16 characters: equal prompts have equal hashes. */
   promptHash?: string | undefined;
-  /** When readers were sent the first text of a stream (ms since the epoch); absent if that run's worker died. */
+  /** When readers were sent the first text of a stream (ms since the epoch): the time of its entry in the log. */
   firstTextAt?: number | undefined;
   /** Times that another attempt continued an answer of which a part had been delivered, or began it again. */
   rescues?: number | undefined;
   /**
-   * Milliseconds of the longest pause in the text before a rescue. After a worker's death it begins with the takeover,
-   * because the log does not say when the last text was sent.
+   * Milliseconds of the longest gap: from the last text before a rescue, or before an operator's move, to the first text behind
+   * it, by the times of the log's entries (`DeliveryTimes`).
    */
   maxGapMs?: number | undefined;
 };

@@ -30,7 +30,10 @@ export type SealOutcome =
   | { kind: 'gone' };
 
 /** `through`: the id of the last of these lines; `0-0` if there are none. */
-export type Past = { texts: readonly string[]; through: EntryId };
+export type Past = { entries: readonly PastEntry[]; through: EntryId };
+
+/** `at`: when its run sent it (ms since the epoch); undefined for an entry without a time, as of an older version. */
+export type PastEntry = { at: number | undefined; texts: readonly string[] };
 
 /**
  * The log of a request as it was sealed by the command that took its job. `at`: when that was sent, in milliseconds

@@ -100,6 +100,8 @@ const entry = {
 const line = {
   chunk: 'c',
   result: 'r',
+  /** No line of a log: in a script's reply the time of an entry, before its lines. */
+  time: '@',
 } as const;
 
 /** Fields of an entry in a shard's ledger stream (`Keyspace.ledger`). */

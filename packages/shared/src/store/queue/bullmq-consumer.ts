@@ -258,7 +258,7 @@ function dispatchedJob(
         last: { run: 0, seq: 0 },
         entries: 1,
         body,
-        past: { texts: [], through: { run: 0, seq: 0 } },
+        past: { entries: [], through: { run: 0, seq: 0 } },
       },
       at,
     },

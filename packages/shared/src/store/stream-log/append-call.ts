@@ -37,7 +37,7 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
     args.push(terminal, id);
     args.push(job?.token ?? '', job?.set ?? '', job?.value ?? '', job?.trace ?? '');
     // An item without facts has no ledger entry.
-    args.push(facts === undefined ? '' : (lines.at(-1) ?? ''), facts ?? '');
+    args.push(facts === undefined ? '' : (lines.at(-1) ?? ''), facts?.(now) ?? '');
     bodies.push(keys.body(id));
   }
   args[2] = items.length - bodies.length;

@@ -32,7 +32,7 @@ export type MemoryLog = {
   snapshot(): () => void;
 };
 
-type Pack = { id: EntryId; texts: readonly string[] };
+type Pack = { id: EntryId; texts: readonly string[]; at: number | undefined };
 type Seal = { id: EntryId; prev: EntryId };
 
 type Stored = {
@@ -69,7 +69,10 @@ function pastOf({ entries }: Stored, run: number): Past {
   const packs = entries
     .filter((entry) => !isSeal(entry) && entry.id.run < run)
     .slice(0, pastPacks) as Pack[];
-  return { texts: packs.flatMap(({ texts }) => texts), through: packs.at(-1)?.id ?? logStart };
+  return {
+    entries: packs.map(({ at, texts }) => ({ at, texts })),
+    through: packs.at(-1)?.id ?? logStart,
+  };
 }
 
 export function createMemoryLog({
@@ -99,8 +102,13 @@ export function createMemoryLog({
     return live === 0 && stays ? 1 : live;
   }
 
-  function write(stored: Stored, frame: Frame, terminal: TerminalKind | undefined): void {
-    stored.entries.push({ id: frame.last, texts: frame.texts });
+  function write(
+    stored: Stored,
+    frame: Frame,
+    terminal: TerminalKind | undefined,
+    at?: number,
+  ): void {
+    stored.entries.push({ id: frame.last, texts: frame.texts, at });
     if (!terminal) return;
     stored.ended = terminal;
     stored.body = undefined;
@@ -111,7 +119,7 @@ export function createMemoryLog({
     for (const inbox of stored.inboxes) channels.publish(inbox, frame);
   }
 
-  function append(item: AppendItem): AppendOutcome {
+  function append(item: AppendItem, at: number): AppendOutcome {
     const stored = find(item.id);
     if (!stored) return 'gone';
     if (!stored.nonce) return 'lost';
@@ -121,7 +129,7 @@ export function createMemoryLog({
     if (stored.ended) return isSameWrite(newest, item) ? 'duplicate' : 'ended';
     if (stored.entries.length < item.entries) return 'lost';
     if (compareEntryIds(item.last, newest.id) <= 0) return 'duplicate';
-    write(stored, toFrame(item), item.terminal);
+    write(stored, toFrame(item), item.terminal, at);
     return 'written';
   }
 
@@ -181,8 +189,8 @@ export function createMemoryLog({
       return { kind: 'sealed', run, last, entries: entries.length, body, past };
     },
 
-    async append(_shard, items) {
-      const outcomes = items.map(append);
+    async append(_shard, items, at = Date.now()) {
+      const outcomes = items.map((item) => append(item, at));
       // Only when everything is in the log, because a notified reader may read at once.
       for (const [i, item] of items.entries()) {
         const stored = requests.get(item.id);
@@ -236,14 +244,16 @@ export function createMemoryLog({
       if (stored) stored.inboxes = stored.inboxes.filter((name) => name !== inbox);
     },
 
-    async read(id, after, maxBytes) {
+    async read(id, after, maxBytes, { timed = false } = {}) {
       const stored = find(id);
       if (!stored || stored.entries.length === 0) return undefined;
       const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
       const packs = behind.filter(isPack);
       const taken = packs.slice(0, countWithin(packs, maxBytes));
       return {
-        lines: taken.flatMap(({ id: last, texts }) => unpack(last, texts, after)),
+        lines: taken.flatMap(({ id: last, texts, at }) =>
+          unpack(last, texts, after).map((line) => (timed ? { ...line, at } : line)),
+        ),
         more: taken.length < packs.length,
         ahead: isAhead(after, behind[0], stored),
       };

@@ -93,8 +93,8 @@ export function packEnded(
   return {
     log: {
       ...log,
-      async append(shard, items) {
-        const outcomes = await log.append(shard, items);
+      async append(shard, items, at) {
+        const outcomes = await log.append(shard, items, at);
         for (const [i, { id, terminal }] of items.entries()) {
           const outcome = outcomes[i];
           if (terminal && outcome !== undefined && isInLog.has(outcome)) note(id);

@@ -5,7 +5,7 @@ import type { Order } from '../../domain/order.ts';
 import type { RequestMeta } from '../../domain/request.ts';
 import type { Claim, SealOutcome } from '../../domain/seal.ts';
 
-export type { Claim, Past, SealOutcome } from '../../domain/seal.ts';
+export type { Claim, Past, PastEntry, SealOutcome } from '../../domain/seal.ts';
 
 /**
  * The durable log of every request and its live path. store/submit/port.ts creates a request together with
@@ -20,8 +20,11 @@ export type { Claim, Past, SealOutcome } from '../../domain/seal.ts';
 export type StreamLog = {
   /** Worker: takes the log over for one run and fences every older one. */
   seal(id: string, claim: Claim): Promise<SealOutcome>;
-  /** Worker: appends to many logs of one shard at once. Outcomes are in the order of the items. */
-  append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
+  /**
+   * Worker: appends to many logs of one shard at once. Outcomes are in the order of the items. `at`: the time that the
+   * entries get, in milliseconds since the epoch; by default now.
+   */
+  append(shard: number, items: readonly AppendItem[], at?: number): Promise<AppendOutcome[]>;
   /** Any process: ends a request from outside its run. The first terminal line wins. */
   finish(
     id: string,
@@ -48,9 +51,14 @@ export type StreamLog = {
   unsubscribe(id: string, inbox: string): Promise<void>;
   /**
    * Lines after a cursor, oldest first: as many entries as hold at most `maxBytes` (UTF-8), and at least one;
-   * `undefined` if there is no such log.
+   * `undefined` if there is no such log. `timed`: the lines have their times.
    */
-  read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
+  read(
+    id: string,
+    after: EntryId,
+    maxBytes: number,
+    options?: { timed?: boolean },
+  ): Promise<ReadOutcome | undefined>;
   /**
    * Any process: packs the logs of these requests of one shard. Returns how many it packed. It touches only ended
    * logs, and readers see no difference.
@@ -104,8 +112,8 @@ export type AppendItem = {
   terminal?: TerminalKind;
   /** For a terminal line: how the request's job ends in the same step, if it is still this run's. */
   job?: JobEnd;
-  /** Of a terminal line: LedgerFacts as JSON. Absent: the request gets no ledger entry. */
-  facts?: string;
+  /** Of a terminal line: LedgerFacts as JSON, if it is written at this time. Absent: the request gets no ledger entry. */
+  facts?: (at: number) => string;
 };
 
 /**

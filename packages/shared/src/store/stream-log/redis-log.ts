@@ -11,7 +11,7 @@ import type { Caller, Described, DetachOutcome, ReadOutcome, StreamLog } from '.
 import { createRedisPacking } from './redis-packing.ts';
 import { runScript } from '../script.ts';
 import { scripts } from './scripts.ts';
-import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
+import { entryId, pastBytes, pastPacks, sealOutcome, timeIn } from './seal-reply.ts';
 import type { SealReply } from './seal-reply.ts';
 
 export type RedisLogOptions = {
@@ -67,9 +67,9 @@ export function createRedisLog({
       return sealOutcome(reply);
     },
 
-    async append(shard, items) {
+    async append(shard, items, at = Date.now()) {
       const ordered = endsLast(items);
-      const call = appendCall(ordered, { keys, shard, retentionMs, now: Date.now() });
+      const call = appendCall(ordered, { keys, shard, retentionMs, now: at });
       const reply = (await runScript(redis, scripts.append, call.keys, call.args)) as number[];
       const outcomes = reply.map(appendOutcome);
       if (ordered === items) return outcomes;
@@ -112,12 +112,12 @@ export function createRedisLog({
       await redis.eval(scripts.unsubscribe.lua, 1, keys.request(id), inbox);
     },
 
-    async read(id, after, maxBytes) {
-      const args = [formatEntryId(after), maxBytes];
+    async read(id, after, maxBytes, { timed = false } = {}) {
+      const args = [formatEntryId(after), maxBytes, timed ? 1 : 0];
       const ask = () => runScript(redis, scripts.read, [keys.log(id)], args);
       let reply = await ask();
       if (reply === null && (await packing.unpack(id))) reply = await ask();
-      return reply === null ? undefined : readOutcome(reply as ReadReply, after);
+      return reply === null ? undefined : readOutcome(reply as ReadReply, after, timed);
     },
 
     pack: packing.pack,
@@ -132,13 +132,18 @@ export function createRedisLog({
 export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
 
 /** The reply of lua/read.lua. */
-type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];
+type ReadReply = [more: 0 | 1, end: string, ...idsTextsAndTimes: string[]];
 
-function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutcome {
+function readOutcome(
+  [more, end, ...packs]: ReadReply,
+  after: EntryId,
+  timed: boolean,
+): ReadOutcome {
   const lines: Line[] = [];
   // The log ends here: it never reached `after`, or lost it.
   let ahead = end !== '' && compareEntryIds(after, entryId(end)) > 0;
-  for (let i = 0; i < packs.length; i += 2) {
+  const width = timed ? 3 : 2;
+  for (let i = 0; i < packs.length; i += width) {
     const id = entryId(packs[i] ?? '');
     const text = packs[i + 1] ?? '';
     if (id.seq === 0) {
@@ -147,7 +152,9 @@ function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutc
       continue;
     }
     // One by one: a pack can have more lines than a call can have arguments.
-    for (const line of unpack(id, text.split('\n'), after)) lines.push(line);
+    for (const line of unpack(id, text.split('\n'), after)) {
+      lines.push(timed ? { ...line, at: timeIn(packs[i + 2]) } : line);
+    }
   }
   return { lines, more: more === 1, ahead };
 }

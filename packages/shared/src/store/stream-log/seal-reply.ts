@@ -1,6 +1,7 @@
 import { parseEntryId } from '../../domain/entry.ts';
 import type { EntryId, TerminalKind } from '../../domain/entry.ts';
-import type { SealOutcome } from './port.ts';
+import { records } from '../records.ts';
+import type { PastEntry, SealOutcome } from './port.ts';
 
 /** Most entries and bytes of the past that a seal returns: Redis serves no other client meanwhile. */
 export const pastPacks = 512;
@@ -27,11 +28,29 @@ export function sealOutcome([
     entries: Number(entries),
     body: String(body),
     past: {
-      texts: past === '' ? [] : String(past).split('\n'),
+      entries: pastEntries(String(past)),
       through: entryId(String(through)),
     },
   };
 }
+
+/** A line with the time of an entry comes before its lines. */
+function pastEntries(past: string): PastEntry[] {
+  const entries: { at: number | undefined; texts: string[] }[] = [];
+  if (past === '') return entries;
+  let texts: string[] = [];
+  for (const line of past.split('\n')) {
+    if (line[0] === records.line.time) {
+      texts = [];
+      entries.push({ at: timeIn(line.slice(1)), texts });
+    } else texts.push(line);
+  }
+  return entries;
+}
+
+/** The time of an entry as scripts return it; empty if it has none. */
+export const timeIn = (text: string | undefined): number | undefined =>
+  text === undefined || text === '' ? undefined : Number(text);
 
 export function entryId(text: string): EntryId {
   const id = parseEntryId(text);

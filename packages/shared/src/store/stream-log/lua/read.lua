@@ -2,12 +2,13 @@
 -- Reads the entries after a cursor, oldest first: as many as hold no more bytes than asked for, and at least one. It cuts
 -- no entry: Lua takes longer to count the lines of half a megabyte than Redis takes to send them.
 -- KEYS log
--- ARGV cursor, most bytes
--- Returns {1 if there may be more or 0, end, then for each entry the id of its last line and its lines}; a seal is
+-- ARGV cursor, most bytes, 1 to return times or 0
+-- Returns {1 if there may be more or 0, end, then for each entry the id of its last line, its lines, and
+-- its time (ms since the epoch) or '' if asked for}; a seal is
 -- `<run>-0` with the line before its run. `end` is the newest line of a log with nothing after the cursor, else ''. nil if
 -- there is no log.
 local log = KEYS[1]
-local cursor, max = ARGV[1], tonumber(ARGV[2])
+local cursor, max, timed = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local reply, entries, bytes = {0, ''}, 0, 0
 local count, from = 1, '(' .. cursor
 repeat
@@ -27,6 +28,7 @@ repeat
     end
     reply[#reply + 1] = id
     reply[#reply + 1] = text
+    if timed then reply[#reply + 1] = fields[1] == '@entry.lines' and fields[4] or '' end
     from = '(' .. id
   end
   local whole = #page < count

@@ -1,6 +1,7 @@
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
 -- claim: activation, nonce, worker, seal (JSON), ttl (ms), packs and bytes (most entries and bytes of the past)
 -- Returns {'sealed', run, id of the last line, body, entries of the log, lines of the past, id of the last of them},
+-- (before the lines of each entry a line with its time),
 -- {'ended', terminal kind}, {'fenced'} or {'gone'}.
 local function sealLog(request, log, body, claim)
   local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.run',
@@ -40,6 +41,7 @@ local function sealLog(request, log, body, claim)
       if pack[2][1] == '@entry.lines' then
         room = room - #pack[2][2]
         if room < 0 then break end
+        past[#past + 1] = '@line.time' .. (pack[2][4] or '')
         past[#past + 1] = pack[2][2]
         through = pack[1]
       end
