@@ -34,7 +34,7 @@ const services = (
 describe('config.example.yaml', () => {
   test('is a valid config', () => {
     const config = load('config.example.yaml');
-    expect(Object.keys(config.models)).toEqual(['gpt-4o']);
+    expect(Object.keys(config.models)).toEqual(['gpt-4o', 'openai/*']);
     expect(config.keys?.map(({ id }) => id)).toEqual(['team-a']);
   });
 });

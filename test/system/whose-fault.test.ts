@@ -185,6 +185,14 @@ beforeAll(async () => {
           },
         ]),
       ),
+      'sim/*': { targets: [{ provider: 'primary', model: '*' }] },
+      'sim/exact': 'healthy:tokens=3',
+      'sim/backed/*': {
+        targets: [
+          { provider: 'primary', model: '*' },
+          { provider: 'backup', model: 'healthy:tokens=5' },
+        ],
+      },
       slow: 'healthy:pace=30',
       cut: 'cut:after=0',
     },
@@ -414,4 +422,53 @@ it('codes of the system are for logs only', async () => {
   await expect
     .poll(() => fleet.workers[0]?.stderr())
     .toMatch(/"model":"cut:after=0"[^\n]*(UND_ERR_SOCKET|ECONNRESET)/);
+});
+
+describe('a model that a wildcard serves', () => {
+  it('is asked for by the rest of its name; an exact alias comes first', async () => {
+    const answer = await ask('sim/healthy:tokens=6', true);
+    expect(textOf(answer, true)).toBe(expectedText({ tokens: 6 }));
+    expect(answer.headers['x-millrace-served-by']).toBe('primary/healthy:tokens=6');
+    const exact = await ask('sim/exact', true);
+    expect(textOf(exact, true)).toBe(expectedText({ tokens: 3 }));
+  });
+
+  it('can be looked up, with its slash as it is or encoded; the list has the other models', async () => {
+    const found = async (path: string) => (await fetch(`${fleet.url}/v1/models${path}`)).json();
+    for (const id of ['/sim/anything', '/sim%2Fanything']) {
+      expect(await found(id)).toMatchObject({ id: 'sim/anything', object: 'model' });
+    }
+    expect(await found('/other/anything')).toMatchObject({ error: { code: 'model_not_found' } });
+    const { data } = (await found('')) as { data: { id: string }[] };
+    const ids = data.map(({ id }) => id);
+    expect(ids).toContain('sim/exact');
+    expect(ids).not.toContain('sim/*');
+  });
+
+  it.each([true, false])(
+    'and that the provider does not have is the client’s 404 (stream %s)',
+    async (stream) => {
+      const answer = await ask('sim/made-up', stream);
+      expect(answer.status).toBe(404);
+      expect(errorOf(answer)).toMatchObject({
+        type: 'invalid_request_error',
+        param: 'model',
+        code: 'model_not_found',
+        message: expect.stringContaining("'sim/made-up'"),
+      });
+      const backed = await ask('sim/backed/made-up', stream);
+      expect(textOf(backed, stream)).toBe(expectedText({ tokens: 5 }));
+    },
+  );
+
+  it('is counted under its alias, and has series of its own only where a provider answered', async () => {
+    await ask('sim/healthy:tokens=7', true);
+    for (let n = 0; n < 5; n++) await ask(`sim/made-up-${n}`, true);
+    const metrics = async () => (await fetch(`${fleet.url}/metrics`)).text();
+    await expect.poll(metrics).toContain('provider="primary",model="healthy:tokens=7"');
+    expect(await metrics()).toMatch(/millrace_responses_total\{model="sim\/\*"/);
+    expect(await metrics()).not.toContain('made-up');
+    const job = await createJob(fleet.url, chat('sim/healthy:tokens=7'));
+    await expect.poll(async () => (await viewJob(fleet.url, job)).status).toBe('completed');
+  });
 });

@@ -52,6 +52,7 @@ import { createHeartbeat } from './api/websocket/heartbeat.ts';
 import { drainAnswers } from './server/drain.ts';
 import { createJobViews } from './api/jobs/view.ts';
 import { createKeyLimits } from './admission/quota.ts';
+import { serveModel } from '@millrace/shared/domain/model-names';
 import { createMetrics } from './observe/metrics.ts';
 import { startOverloadMonitor } from './admission/overload-monitor.ts';
 import { startReapers } from './membership/reapers.ts';
@@ -356,7 +357,8 @@ const app = await buildApp({
     relay,
     exchanges,
     loadPrices({ model, maxCost }) {
-      const targets = maxCost === undefined ? undefined : config.models[model]?.targets;
+      if (maxCost === undefined) return undefined;
+      const targets = serveModel(config.models, model)?.model.targets;
       return targets && loadPrices(targets)?.catch(onError);
     },
     submitter,

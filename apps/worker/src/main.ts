@@ -144,6 +144,7 @@ const upstreams = createUpstreams({
   wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
+  onKept: (target) => metrics.addNames({ targets: [target] }),
   onFault: createFaultLog({ logger, now: Date.now }),
   propagates: telemetry?.propagate ?? false,
   namesRequests: config.chaos,

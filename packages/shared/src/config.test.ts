@@ -775,3 +775,26 @@ describe('telemetry', () => {
     expect(found.join()).toContain(problem);
   });
 });
+
+describe('aliases with a "*"', () => {
+  const withModels = (models: string) => `
+providers: { p: { api: openai, baseUrl: http://127.0.0.1:1 } }
+keys: [{ id: a, secret: sk-0123456789abcdef, models: ['p/*', 'p/x', 'p/x-*'] }]
+models: { ${models} }
+`;
+
+  test('serve all names that begin so, and keys can name a part of them', () => {
+    const { config } = load(withModels("'p/*': { targets: [{ provider: p, model: 'org/*' }] }"));
+    expect(config.models['p/*']?.targets[0]?.model).toBe('org/*');
+    expect(config.keys?.[0]?.models).toEqual(['p/*', 'p/x', 'p/x-*']);
+  });
+
+  test('have it at their end, and only their targets have one', () => {
+    const wrong = withModels(
+      "'p/*': { targets: [{ provider: p, model: '*/*' }] }, 'p/*/x': { targets: [{ provider: p, model: y }] }, z: { targets: [{ provider: p, model: '*' }] }",
+    );
+    const found = problems(() => load(wrong));
+    expect(found).toHaveLength(3);
+    expect(found.join('\n')).toMatch(/at most one "\*".*\n.*at the end.*\n.*no "\*"/);
+  });
+});

@@ -1,3 +1,5 @@
+import type { Target } from '@millrace/shared/domain/request';
+import { configuredTarget } from '@millrace/shared/domain/model-names';
 import type { ModelConfig } from '@millrace/shared/config';
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
@@ -77,7 +79,9 @@ export function targetViews({ models, reports, holds }: TargetSources): TargetVi
   }
   // Holds stand until an operator closes the target, also if the config has it no more.
   for (const key of [...worst.keys(), ...holds.keys()]) {
-    if (!targets.has(key)) targets.set(key, { ...targetOfKey(key), aliases: [] });
+    if (targets.has(key)) continue;
+    const target = targetOfKey(key);
+    targets.set(key, { ...target, aliases: wildcardsOf(models, target) });
   }
   return [...targets]
     .sort(([one], [other]) => (one < other ? -1 : 1))
@@ -87,6 +91,12 @@ export function targetViews({ models, reports, holds }: TargetSources): TargetVi
       ...stateView(worst.get(key), holds.get(key)),
     }));
 }
+
+/** The aliases with a `*` that serve this target, which the config does not have. */
+const wildcardsOf = (models: TargetSources['models'], target: Target): string[] =>
+  Object.entries(models).flatMap(([alias, { targets }]) =>
+    configuredTarget(targets, target) ? [alias] : [],
+  );
 
 /** A target that neither the config nor a worker has, and that no operator has opened. */
 export const unknownTarget = (key: string): TargetView => ({

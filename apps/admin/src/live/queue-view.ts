@@ -1,3 +1,4 @@
+import { requestedModelOf } from '@millrace/shared/domain/request';
 import { parseRequestId, priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
 import type { WaitingJob } from '@millrace/shared/store/queue/waiting-list';
@@ -28,7 +29,7 @@ export function queueView(sample: LiveSample, limit: number) {
       id: job.id,
       key: keyOf(job.data) ?? null,
       class: classOf(job),
-      model: job.data?.model ?? null,
+      model: job.data ? requestedModelOf(job.data) : null,
       api: job.data?.endpoint ?? null,
       created_at: time(job.createdAt),
       position,

@@ -1,3 +1,4 @@
+import { requestedModelOf } from '@millrace/shared/domain/request';
 import type { RunView } from '@millrace/shared/domain/inquiry';
 import type { WaitingJob } from '@millrace/shared/store/queue/waiting-list';
 import { timeOrNull, time } from '../api/views.ts';
@@ -74,7 +75,7 @@ function runningView(run: RunView, worker: string) {
 function queuedView({ id, data, createdAt }: WaitingJob, at: number) {
   return {
     id,
-    model: data?.model ?? null,
+    model: data ? requestedModelOf(data) : null,
     key: keyOf(data) ?? null,
     api: data?.endpoint ?? null,
     stream: data?.stream ?? null,

@@ -6,12 +6,13 @@ import type { Prices } from '@millrace/shared/cost/prices';
 import type { TokenCounts } from '@millrace/shared/cost/usage';
 import { hasMoney } from '@millrace/shared/domain/budget';
 import type { Budget } from '@millrace/shared/domain/budget';
+import { serveModel, targetsOf } from '@millrace/shared/domain/model-names';
 import type { Amounts } from '@millrace/shared/store/budgets/port';
 
 /** Estimates what a request of a key with a budget will use. */
 export type ExpectUse = (request: Expected, budget: Budget) => Promise<Amounts>;
 
-/** `model`: the alias. `createdAt`: milliseconds since the epoch. */
+/** `model`: as the client asked for it. `createdAt`: milliseconds since the epoch. */
 export type Expected = { model: string; body: string; createdAt: number };
 
 export type ExpectUseOptions = {
@@ -54,7 +55,8 @@ export function createExpectUse({ config, onError }: ExpectUseOptions): ExpectUs
   return async (request, budget) => {
     const estimated = estimateRequest(request.body);
     const { input, output } = estimated.bound;
-    const targets = config().models[request.model]?.targets ?? [];
+    const served = serveModel(config().models, request.model);
+    const targets = served ? targetsOf(served.model.targets, served.rest) : [];
     const cost = hasMoney(budget) ? await dearest(targets, estimated, request.createdAt) : 0;
     return { cost, tokens: input + output };
   };

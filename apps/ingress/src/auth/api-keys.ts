@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { standsFor } from '@millrace/shared/domain/model-names';
 import { addressFilter } from './addresses.ts';
 import { whyNotLocal } from './local-only.ts';
 import type { LocalRefusal, Peer } from './local-only.ts';
@@ -130,8 +131,9 @@ export function endOf(
   return now >= until ? 'old_secret' : undefined;
 }
 
-export const mayUse = ({ models }: Principal, alias: string): boolean =>
-  models.includes('*') || models.includes(alias);
+/** `name`: as a client asks for it. */
+export const mayUse = ({ models }: Principal, name: string): boolean =>
+  models.some((listed) => standsFor(listed, name));
 
 /** Whether the principal may see a request; for all others it does not exist. */
 export const maySee = (principal: Principal, owner: { keyId?: string | undefined }): boolean =>

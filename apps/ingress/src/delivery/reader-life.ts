@@ -19,11 +19,11 @@ export type ReaderLife = {
 export const graceMs = 2000;
 
 export function readerLife(
-  { attached, createdAt, deadlineAt = Infinity, model }: RequestMeta,
+  { attached, createdAt, deadlineAt = Infinity, model, alias = model }: RequestMeta,
   { models, limits }: Pick<Config, 'models'> & { limits: WaitLimits },
 ): ReaderLife {
   // For a model that is not in this ingress' config, the longest timeout of all.
-  const known = models[model] ? [models[model]] : Object.values(models);
+  const known = models[alias] ? [models[alias]] : Object.values(models);
   const timeoutMs = Math.max(0, ...known.map((one) => one.timeoutMs));
   // Admission rejects a request with a client if its estimated wait exceeds `queueWait`.
   const queueMs = attached ? limits.queueWaitMs : limits.queueTtlMs;

@@ -1,5 +1,6 @@
 import type { Config } from '@millrace/shared/config';
 import type { Prices } from '@millrace/shared/cost/prices';
+import { serveModel, targetsOf } from '@millrace/shared/domain/model-names';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type {
   Endpoint,
@@ -89,21 +90,24 @@ export function createPreparer(deps: PrepareDeps): Prepare {
     const renewed = renew(submission.principal);
     if (renewed.kind === 'refused') return renewed;
     const { principal } = renewed;
-    const model = config.models[submission.model];
-    if (!model || !mayUse(principal, submission.model)) {
+    const served = serveModel(config.models, submission.model);
+    if (!served || !mayUse(principal, submission.model)) {
       return refuse('model_not_found', { model: submission.model });
     }
     const createdAt = now();
     const { maxCost } = submission;
+    const { alias, rest } = served;
+    const targets = targetsOf(served.model.targets, rest);
     const tooDear =
-      maxCost !== undefined && capVerdict({ ...submission, maxCost }, model, prices, createdAt);
+      maxCost !== undefined &&
+      capVerdict({ ...submission, maxCost }, { targets }, prices, createdAt);
     if (tooDear) return tooDear;
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, trace, idempotency } =
       submission;
     const { keyId } = principal;
     const admitted = admission.admit({
       keyId,
-      model: submission.model,
+      model: alias,
       priority: submission.priority,
       bytes: Buffer.byteLength(submission.body),
       isBackground: !submission.read,
@@ -119,6 +123,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       keyId,
       endpoint,
       model: submission.model,
+      alias: rest === undefined ? undefined : alias,
       stream,
       reader,
       includeUsage: submission.includeUsage,
@@ -130,16 +135,17 @@ export function createPreparer(deps: PrepareDeps): Prepare {
         submission.webhook ?? (isDetachedJob && reportsJobs(config.webhooks) ? {} : undefined),
     };
     // Each target once, because the worker identifies them by provider and model.
-    const targets = model.targets
+    const distinct = targets
       .map((target) => ({ provider: target.provider, model: target.model }))
       .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);
     const job: QueuedJob = {
-      model: submission.model,
+      model: alias,
+      requestedModel: rest === undefined ? undefined : submission.model,
       endpoint,
       stream,
       reader,
       attached,
-      targets,
+      targets: distinct,
       standing: admitted.standing,
       createdAt,
       deadlineAt,

@@ -246,7 +246,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     return { contentType: registry.contentType, text };
   }
 
-  const labels = ({ model, stream }: RequestMeta) => ({ model, stream: String(stream) });
+  // Of a name that a client made up, the alias that serves it.
+  const modelOf = ({ model, alias = model }: RequestMeta): string => alias;
+  const labels = (meta: RequestMeta) => ({ model: modelOf(meta), stream: String(meta.stream) });
   return {
     opened: (meta) => open.inc(labels(meta)),
     closed(meta, { status, outcome, ms, firstTextMs }) {
@@ -254,7 +256,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       responses.inc({ ...labels(meta), status: String(status), outcome });
       clients.durations.observe({ ...labels(meta), outcome }, ms / 1000);
       if (firstTextMs !== undefined) {
-        clients.firstTexts.observe({ model: meta.model }, firstTextMs / 1000);
+        clients.firstTexts.observe({ model: modelOf(meta) }, firstTextMs / 1000);
       }
     },
     handedOver: () => handOvers.inc(),

@@ -1,3 +1,4 @@
+import { isPattern, restOf } from '@millrace/shared/domain/model-names';
 import { showBounds } from '@millrace/shared/runtime/bounds';
 import type { Bound } from '@millrace/shared/runtime/bounds';
 import { showConfig } from '@millrace/shared/runtime/config-metrics';
@@ -152,7 +153,7 @@ export function createMetrics({
     const known = targetModels.get(provider);
     return {
       provider: known ? provider : other,
-      model: known?.has(model) ? model : other,
+      model: known?.has(model) ? model : (wildcardFor(model, known) ?? other),
     };
   };
 
@@ -280,3 +281,6 @@ function showKeyWaits(registers: Registry[], waits: ReturnType<typeof createKeyW
 
 /** The ledger uses wall-clock time, which can be set back. */
 const seconds = (from: number, to: number): number => Math.max(0, to - from) / 1000;
+
+const wildcardFor = (model: string, known: ReadonlySet<string> | undefined): string | undefined =>
+  known?.values().find((name) => isPattern(name) && restOf(name, model) !== undefined);

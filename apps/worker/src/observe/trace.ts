@@ -1,3 +1,4 @@
+import { requestedModelOf } from '@millrace/shared/domain/request';
 import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { AttemptEnded, AttemptStarted } from '@millrace/shared/domain/entry';
@@ -141,7 +142,7 @@ function runSpan({ activation, run, startedAt, endedAt, outcome, history }: RunR
     attributes: {
       'millrace.request.id': id,
       'millrace.run': run,
-      'millrace.model': data.model,
+      'millrace.model': requestedModelOf(data),
       'millrace.outcome': outcome.kind,
       'millrace.rescues': history?.rescues,
       'millrace.max_gap_ms': history?.times.maxGapMs,
@@ -167,7 +168,7 @@ function earlierRunSpan({ activation }: RunReport, run: number, attempts: readon
     attributes: {
       'millrace.request.id': activation.id,
       'millrace.run': run,
-      'millrace.model': activation.data.model,
+      'millrace.model': requestedModelOf(activation.data),
       'millrace.outcome': isLost ? 'lost' : undefined,
       'error.type': isLost ? 'worker_lost' : undefined,
     },

@@ -66,3 +66,26 @@ describe('a rejection', () => {
     expect(faultOfAttempt(other, { hasBegun: true, wasAccepted: true })).toBe(other);
   });
 });
+
+describe('a model that the provider does not have', () => {
+  const words = { message: 'No model in org-1.', type: 't', param: null, code: 'model_not_found' };
+  const missing = fault('upstream_model_not_found', { error: words, httpStatus: 404 });
+  const named = { hasBegun: false, wasAccepted: false, namedModel: 'openai/x' };
+
+  it('is the client’s mistake if the client has named it, and is told in our own words', () => {
+    const told = faultOfAttempt(missing, named);
+    expect(told).toMatchObject({ code: 'model_not_found', error: { param: 'model' } });
+    expect(told.error?.message).toContain("'openai/x'");
+    expect(JSON.stringify(told)).not.toContain('org-1');
+  });
+
+  it('is the operator’s if the config names it, if there is no error object, or behind a target that has it', () => {
+    for (const [one, context] of [
+      [missing, { ...named, namedModel: undefined }],
+      [fault('upstream_model_not_found', { httpStatus: 404 }), named],
+      [missing, { ...named, wasAccepted: true }],
+    ] as const) {
+      expect(faultOfAttempt(one, context)).toBe(one);
+    }
+  });
+});

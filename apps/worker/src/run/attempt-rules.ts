@@ -62,13 +62,29 @@ const idle: Fault = {
 /**
  * Adjusts the fault of an attempt. If the target began to answer and then rejects the request, that says
  * nothing about the request. If another target accepted the request, the rejection only means that this
- * target cannot be asked this way.
+ * target cannot be asked this way. `namedModel`: the model as the client named it, if the client chose the provider's model with it:
+ * then it is not the operator who asked for a model that the provider does not have.
  */
 export function faultOfAttempt(
   fault: Fault,
-  { hasBegun, wasAccepted }: { hasBegun: boolean; wasAccepted: boolean },
+  {
+    hasBegun,
+    wasAccepted,
+    namedModel,
+  }: { hasBegun: boolean; wasAccepted: boolean; namedModel?: string | undefined },
 ): Fault {
+  // A 404 without an error object may come from a wrong base URL.
+  const isUnknown = fault.code === 'upstream_model_not_found' && fault.error !== undefined;
+  if (isUnknown && namedModel !== undefined && !wasAccepted) return noSuchModel(namedModel, fault);
   if (fault.code !== 'upstream_rejected') return fault;
   if (hasBegun) return { ...fault, code: 'upstream_server_error' };
   return wasAccepted ? { ...fault, code: 'target_unsuited' } : fault;
+}
+
+/** Without the provider's words, which may name the operator's account. */
+function noSuchModel(model: string, { detail }: Fault): Fault {
+  const message = `The model '${model}' does not exist or you do not have access to it.`;
+  const code = 'model_not_found';
+  const error = { message, type: 'invalid_request_error', param: 'model', code };
+  return { code, message, error, ...(detail !== undefined && { detail }) };
 }

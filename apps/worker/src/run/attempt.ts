@@ -37,6 +37,8 @@ export type AttemptOptions = {
    */
   wasAccepted: boolean;
   sink: AnswerSink;
+  /** The model as the client named it, if the client chose the provider's model with it. */
+  namedModel?: string | undefined;
   /** Events of the call. */
   watch?: Pick<CallWatch, 'head' | 'firstToken'>;
   signal: AbortSignal;
@@ -197,10 +199,10 @@ class UpstreamAttempt implements Attempt {
 
   /** The outcome without secrets of the operator. */
   private redacted(outcome: AttemptOutcome): AttemptOutcome {
-    const { call, wasAccepted } = this.options;
+    const { call, wasAccepted, namedModel } = this.options;
     if (outcome.kind === 'fault') {
       const hasBegun = this.firstTokenAt !== undefined;
-      const fault = faultOfAttempt(outcome.fault, { hasBegun, wasAccepted });
+      const fault = faultOfAttempt(outcome.fault, { hasBegun, wasAccepted, namedModel });
       return { ...outcome, fault: redactFault(fault, call.apiKey) };
     }
     if (outcome.kind !== 'completed' || !outcome.result) return outcome;

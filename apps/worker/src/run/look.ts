@@ -1,3 +1,4 @@
+import { requestedModelOf } from '@millrace/shared/domain/request';
 import type { RunView } from '@millrace/shared/domain/inquiry';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { History } from '../continuation/history.ts';
@@ -7,11 +8,11 @@ export function viewRun(
   { id, data }: Activation,
   { history, startedAt }: { history: History | undefined; startedAt: number },
 ): RunView {
-  const { model, endpoint, stream, createdAt, standing, account } = data;
+  const { endpoint, stream, createdAt, standing, account } = data;
   const current = history?.attempts.findLast(({ outcome }) => outcome === 'open');
   return {
     id,
-    model,
+    model: requestedModelOf(data),
     key: account?.keyId ?? (standing?.key || undefined),
     api: endpoint,
     stream,

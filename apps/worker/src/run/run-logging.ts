@@ -1,3 +1,4 @@
+import { requestedModelOf } from '@millrace/shared/domain/request';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import { addAttempt, noUsage, usageFields } from '@millrace/shared/cost/usage-totals';
 import type { Prices } from '@millrace/shared/cost/prices';
@@ -33,7 +34,7 @@ export function logRuns({ log, prices }: RunLogOptions, handle: Handler) {
         id,
         run: number,
         key: data.account?.keyId ?? data.standing?.key,
-        model: data.model,
+        model: requestedModelOf(data),
         ms: Math.round(performance.now() - since),
         outcome: outcome.kind,
         reason: reasonOf(outcome),

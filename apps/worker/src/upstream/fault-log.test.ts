@@ -12,7 +12,12 @@ function start() {
   const logger = { error: line('error'), warn: line('warn'), debug: line('debug') };
   const log = createFaultLog({ logger: logger as never, now: () => clock.now });
   const tell = (code: Parameters<typeof fault>[0], more: object = {}) =>
-    log({ request: 'req_1', target, fault: fault(code, { message: 'm', ...more }) });
+    log({
+      request: 'req_1',
+      target,
+      keeper: target,
+      fault: fault(code, { message: 'm', ...more }),
+    });
   return { lines, clock, tell };
 }
 

@@ -10,24 +10,27 @@ export type FaultLogOptions = {
   now(): number;
 };
 
+/** A call to a provider that failed. */
+export type FailedCall = { request: string; target: Target; keeper: Target; fault: Fault };
+
 /** Milliseconds within which further equal faults of a target are only counted. */
 const quietMs = 10_000;
 
 /**
  * Logs the faults of upstream calls: those that the operator must fix as errors, those that concern a target's health as
  * warnings. The provider's message, which may repeat the request, is in a line at `debug` of its own. A target that fails on every
- * request logs one line in ten seconds for each kind of fault. Memory is bounded: one entry for each target
- * of the config and each fault code.
+ * request logs one line in ten seconds for each kind of fault. Memory is bounded: one entry for each `keeper` (the target that keeps the
+ * state of this one, as wildcard-targets.ts has it) and each fault code.
  */
 export function createFaultLog({ logger, now }: FaultLogOptions) {
   const seen = new Map<string, { at: number; more: number }>();
 
-  return ({ request, target, fault }: { request: string; target: Target; fault: Fault }): void => {
+  return ({ request, target, keeper, fault }: FailedCall): void => {
     const { code, message, detail = message, isEcho, httpStatus, error } = fault;
     const { party, health } = faultTable[code];
     const level = party === 'operator' ? 'error' : health ? 'warn' : undefined;
     if (!level || isEcho) return;
-    const key = `${code} ${targetKey(target)}`;
+    const key = `${code} ${targetKey(keeper)}`;
     const last = seen.get(key);
     if (last && now() - last.at < quietMs) {
       last.more += 1;

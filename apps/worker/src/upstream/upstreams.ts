@@ -1,6 +1,8 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Prefill, Target } from '@millrace/shared/domain/request';
+import { configuredTarget, isPattern } from '@millrace/shared/domain/model-names';
+import { requestedModelOf } from '@millrace/shared/domain/request';
+import type { JobData, Prefill, Target } from '@millrace/shared/domain/request';
 import { loadPrices, loadedPrice } from '@millrace/shared/cost/loaded-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import type { Prices } from '@millrace/shared/cost/prices';
@@ -15,6 +17,7 @@ import { providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, RunDeps } from '../run/port.ts';
 import type { DebugLog } from '../debug/call-recorder.ts';
 import type { Upstream } from './call.ts';
+import type { FailedCall } from './fault-log.ts';
 import { createGenerations } from './generations.ts';
 import type { Generation } from './generations.ts';
 import { createTargetAccess } from './target-access.ts';
@@ -23,7 +26,7 @@ import { startChecks } from './health/checks.ts';
 import type { ChecksOptions } from './health/checks.ts';
 import type { Holds } from './health/holds.ts';
 import { createHealth } from './health/health.ts';
-import type { HealthOptions } from './health/port.ts';
+import type { Health, HealthOptions } from './health/port.ts';
 import { poolViews } from './pool-views.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
@@ -32,6 +35,8 @@ import { traceHeaders } from '../observe/trace.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
+import { createWildcardTargets } from './wildcard-targets.ts';
+import type { WildcardTargets } from './wildcard-targets.ts';
 
 export type UpstreamsOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
@@ -61,8 +66,10 @@ export type UpstreamsOptions = {
   propagates?: boolean;
   /** Simulated providers get the ids of the requests, so that they can break off the answer of one (`chaos`). */
   namesRequests?: boolean;
+  /** A target that a wildcard serves has state of its own from now on (wildcard-targets.ts). */
+  onKept?(target: Target): void;
   /** Reports a failed call to the operator. */
-  onFault?(call: { request: string; target: Target; fault: Fault }): void;
+  onFault?(call: FailedCall): void;
   onError(error: unknown): void;
 };
 
@@ -78,21 +85,30 @@ export function createUpstreams(options: UpstreamsOptions) {
    * A single rejection is no proof, because it may quote a value of the request.
    */
   const refusesStreamOptions = new Set<string>();
-  const health = createHealth({
-    bus: fleet,
-    worker,
-    breakerOf: (provider) => generations.current.providers[provider]?.breaker,
-    wasLate,
-    holds,
-    ...(onChange && { onChange }),
-    onError,
+  const wildcards = createWildcardTargets({
+    models: () => generations.current.models,
+    ...(options.onKept && { onKept: options.onKept }),
   });
+  const { keeperOf } = wildcards;
+  const health = withKeepers(
+    createHealth({
+      bus: fleet,
+      worker,
+      breakerOf: (provider) => generations.current.providers[provider]?.breaker,
+      wasLate,
+      holds: withWildcards(holds, wildcards),
+      ...(onChange && { onChange }),
+      onError,
+    }),
+    keeperOf,
+  );
   const selection = createSelection({
     models,
     providers,
     health,
     prices: (...asked) => pricesOf(generations.current)(...asked),
     windows,
+    keeperOf,
     isFull: (provider) => pools.of(provider)?.isFull() ?? false,
     get waiting() {
       return limits.waiting;
@@ -158,9 +174,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         targets.flatMap((target) => {
           const provider = own[target.provider];
           if (!provider) return [];
-          const said = known[model]?.targets.find(
-            (one) => one.provider === target.provider && one.model === target.model,
-          );
+          const said = configuredTarget(known[model]?.targets ?? [], target);
           return [{ ...target, prefill: said?.prefill ?? prefillOf(provider, target.model) }];
         }),
 
@@ -195,8 +209,8 @@ export function createUpstreams(options: UpstreamsOptions) {
     upstream: Upstream,
   ) {
     if (!data.debug) return undefined;
-    const { model, standing } = data;
-    return debugLog?.record({ request: id, key: standing?.key, model, ...call }, upstream);
+    const model = requestedModelOf(data);
+    return debugLog?.record({ request: id, key: data.standing?.key, model, ...call }, upstream);
   }
 
   function startCall(generation: Generation, call: CallOptions): Attempt {
@@ -210,7 +224,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       return failedAttempt(notConfigured(target));
     }
     const watch = permit.begin();
-    const key = targetKey(target);
+    const key = targetKey(keeperOf(target));
     const recorder = recorderOf(activation, { target, apiKey: permit.apiKey }, pool);
     const upstream = recorder?.upstream ?? pool;
     const attempt = startAttempt({
@@ -231,6 +245,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       },
       timeouts: model,
       maxResponseBytes: limits.responseBodyBytes,
+      namedModel: namedModelOf(activation.data, configuredTarget(model.targets, target)),
       watch,
       wasLate,
       ...rest,
@@ -240,9 +255,11 @@ export function createUpstreams(options: UpstreamsOptions) {
       watch.ended(outcome);
       recorder?.ended(outcome);
       const hasBegun = outcome.kind === 'completed' || attempt.firstTokenAt !== undefined;
+      if (hasBegun) wildcards.answered(target);
       if (refusedStreamOptions && hasBegun) refusesStreamOptions.add(key);
       if (outcome.kind !== 'fault') return;
-      onFault?.({ request: activation.id, target, fault: outcome.fault });
+      const keeper = keeperOf(target);
+      onFault?.({ request: activation.id, target, keeper, fault: outcome.fault });
     };
     learn().catch(onError);
     return attempt;
@@ -368,7 +385,10 @@ const checkedProviders = ({ models, providers }: Pick<UpstreamsOptions, 'models'
   Object.entries(providers).map(([name, { check }]) => ({
     name,
     check,
-    targets: targetsAt(name, models),
+    // There is no model to ask for in the place of a `*`.
+    targets: targetsAt(name, models).filter(
+      ({ model }) => check.kind !== 'prompt' || !isPattern(model),
+    ),
   }));
 
 /** Each target once, whichever models name it. */
@@ -379,6 +399,40 @@ function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig
     .map(({ model }) => model);
   return [...new Set(names)].map((model) => ({ provider, model }));
 }
+
+/** What a client is told if the provider does not have the model; undefined if the operator has named it. */
+const namedModelOf = (job: JobData, configured: Target | undefined): string | undefined =>
+  configured && isPattern(configured.model) ? requestedModelOf(job) : undefined;
+
+/** The health of a target is that of the one that keeps its state. */
+function withKeepers(health: Health, keeperOf: WildcardTargets['keeperOf']): Health {
+  return {
+    ...health,
+    started: (target) => health.started(keeperOf(target)),
+    admit: (target) => health.admit(keeperOf(target)),
+    claimProbe: (target) => health.claimProbe(keeperOf(target)),
+    stateOf: (target) => health.stateOf(keeperOf(target)),
+    isHeld: (target) => health.isHeld(keeperOf(target)),
+    inFlight: (target) => health.inFlight(keeperOf(target)),
+    firstTokenMs: (target) => health.firstTokenMs(keeperOf(target)),
+    successRate: (target) => health.successRate(keeperOf(target)),
+    nextTryAt: (target) => health.nextTryAt(keeperOf(target)),
+  };
+}
+
+/** An operator who opens `openai/*` opens all targets that it serves. */
+const withWildcards = (holds: Holds, { wildcardOf }: WildcardTargets): Holds => ({
+  ...holds,
+  get(key) {
+    const own = holds.get(key);
+    if (own) return own;
+    const wildcard = holds.keys.length === 0 ? undefined : wildcardOf(targetOfKey(key));
+    return wildcard && holds.get(targetKey(wildcard));
+  },
+  get keys() {
+    return holds.keys;
+  },
+});
 
 const notConfigured = ({ provider, model }: Target): Fault => ({
   code: 'provider_not_configured',

@@ -310,6 +310,12 @@ const busy: readonly Dialect[] = [
 ];
 
 const others: readonly Dialect[] = [
+  // The code is exact, whatever words the message has: it may quote names of models.
+  {
+    by: 'OpenAI, and providers with its codes',
+    means: 'upstream_model_not_found',
+    codes: ['model_not_found'],
+  },
   {
     by: 'OpenAI, Azure, Mistral, and others that check their fields',
     means: 'stream_options_refused',

@@ -140,6 +140,7 @@ const badKey: Said[] = [
 const noModel: Said[] = [
   ['OpenAI', 404, openai('The model `m` does not exist.', 'model_not_found')],
   ['OpenAI with a 400', 400, openai('No.', 'model_not_found')],
+  ['OpenAI, of a name with a word', 404, openai('No model `a-prefill`.', 'model_not_found')],
   ['Azure', 404, { error: { code: 'DeploymentNotFound', message: 'No such deployment.' } }],
   ['OpenRouter', 400, { error: { message: 'a/b is not a valid model ID', code: 400 } }],
   ['DeepSeek', 400, openai('Model Not Exist', 'invalid_request_error')],

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isAlias, isPattern, mayStandFor } from '../domain/model-names.ts';
 import { builtInProviders } from './simulated-providers.ts';
 import { nearest } from './suggestion.ts';
 import type { Path } from './document.ts';
@@ -54,6 +55,10 @@ function targetsKnown(raw: Raw): RuleProblem[] {
   const problems: RuleProblem[] = [];
   for (const [alias, model] of Object.entries(record(raw['models']))) {
     const targets = record(model)['targets'];
+    if (!isAlias(alias)) {
+      const message = 'expected a "*" at the end of the name only';
+      problems.push({ path: ['models', alias], message });
+    }
     if (Array.isArray(targets) && targets.length === 0) {
       problems.push({
         path: ['models', alias, 'targets'],
@@ -61,7 +66,11 @@ function targetsKnown(raw: Raw): RuleProblem[] {
       });
     }
     for (const [index, target] of list(targets).entries()) {
-      const name = record(target)['provider'];
+      const { provider: name, model: own } = record(target);
+      if (typeof own === 'string' && wrongPattern(own, alias)) {
+        const message = `expected ${isPattern(alias) ? 'at most one "*"' : 'no "*", because the name of the model has none'}, found ${quote(own)}`;
+        problems.push({ path: ['models', alias, 'targets', index, 'model'], message });
+      }
       if (typeof name !== 'string' || name.trim() === '' || known.includes(name)) continue;
       problems.push({
         path: ['models', alias, 'targets', index, 'provider'],
@@ -71,6 +80,9 @@ function targetsKnown(raw: Raw): RuleProblem[] {
   }
   return problems;
 }
+
+const wrongPattern = (model: string, alias: string): boolean =>
+  model.split('*').length > (isPattern(alias) ? 2 : 1);
 
 function keyRules(raw: Raw): RuleProblem[] {
   if (raw['keys'] === undefined) return [];
@@ -125,8 +137,8 @@ function modelsKnown(raw: Raw): RuleProblem[] {
 /** The models of a key that do not exist; paths are relative to the key. */
 export function unknownModels(models: unknown, known: readonly string[]): RuleProblem[] {
   return list(models).flatMap((name, place) => {
-    if (typeof name !== 'string' || name === '*' || name.trim() === '') return [];
-    if (known.includes(name)) return [];
+    if (typeof name !== 'string' || name.trim() === '') return [];
+    if (mayStandFor(name, known)) return [];
     const message = `expected "*" or one of the models (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`;
     return [{ path: ['models', place], message }];
   });

@@ -92,7 +92,7 @@ const budget = section({
 
 /** What a key may do: a change over the admin API has some of these fields (key-settings.ts). */
 export const keySettings = {
-  models: z.array(name('a model alias or "*"')).default(['*']),
+  models: z.array(name('a model alias, the beginning of one and "*", or "*"')).default(['*']),
   ips: z.array(field(readAddressRange)).default([]),
   priority: choiceField(settings['keys.*.priority']),
   weight: countField('keys.*.weight'),

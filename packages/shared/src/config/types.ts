@@ -79,6 +79,7 @@ export type Config = {
   /** Absent: no key is required, and only loopback clients may connect. Never empty. */
   readonly keys?: readonly KeyConfig[];
   readonly providers: Readonly<Record<string, ProviderConfig>>;
+  /** By alias (domain/model-names.ts). */
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly limits: ProcessLimits;
 };
@@ -91,7 +92,7 @@ export type KeyConfig = {
 
 /** What a key may do, in the config file and over the admin API. */
 export type KeySettings = {
-  /** Aliases, or `*` for all. */
+  /** Names of models; `openai/*` stands for all that begin so, `*` for all. */
   readonly models: readonly string[];
   /** Addresses and CIDR ranges; empty: from anywhere. */
   readonly ips: readonly string[];
@@ -193,6 +194,7 @@ export type ModelConfig = {
 
 export type TargetConfig = {
   readonly provider: string;
+  /** `*` stands for the rest of the name that a client asked for, if the alias has one. */
   readonly model: string;
   /** Absent: by provider and model. */
   readonly prefill?: Prefill;

@@ -1,5 +1,6 @@
 import type { Config, TargetConfig } from '../config.ts';
 import { nanosPerUsd } from '../domain/budget.ts';
+import { configuredTarget, isPattern } from '../domain/model-names.ts';
 import { targetKey } from '../domain/target-key.ts';
 import { maxTokens } from './usage.ts';
 import type { TokenCounts } from './usage.ts';
@@ -28,15 +29,18 @@ export function createPrices(
   known: KnownPrice,
 ): Prices {
   const configured = new Map<string, NonNullable<TargetConfig['price']>>();
+  const patterns: TargetConfig[] = [];
   for (const { targets } of Object.values(models)) {
-    for (const { provider, model, price } of targets) {
-      if (price) configured.set(targetKey({ provider, model }), price);
+    for (const target of targets) {
+      const { price } = target;
+      if (price && isPattern(target.model)) patterns.push(target);
+      else if (price) configured.set(targetKey(target), price);
     }
   }
   return (target, tokens, at) => {
     if (tokens.input === 0 && tokens.output === 0) return 0;
     if (tokens.input >= maxTokens || tokens.output >= maxTokens) return null;
-    const own = configured.get(targetKey(target));
+    const own = configured.get(targetKey(target)) ?? configuredTarget(patterns, target)?.price;
     if (own) return configuredPrice(own, tokens);
     const baseUrl = providers[target.provider]?.baseUrl;
     return baseUrl === undefined ? null : known(baseUrl, target.model, tokens, at);

@@ -80,6 +80,8 @@ export const faultTable = {
   upstream_auth_failed: row(502, { party: 'operator' }),
   /** The provider does not have the model that the config names; the client requested an alias. */
   upstream_model_not_found: row(502, { party: 'operator' }),
+  /** The provider does not have the model that the client named itself, through a wildcard. */
+  model_not_found: row(404, { health: false }),
   /** A model with a larger context may accept it. */
   context_length_exceeded: row(400, { health: false }),
   /** A provider's verdict on the content: no other target is tried. */

@@ -14,8 +14,10 @@ export type RequestMeta = {
   /** The key that created it; undefined if no keys are configured. */
   keyId?: string | undefined;
   endpoint: Endpoint;
-  /** The public alias that the client requested. */
+  /** As the client requested it: an alias, or a name that a wildcard serves. */
   model: string;
+  /** The alias of the config that serves it, if that is another text (`openai/*`). */
+  alias?: string | undefined;
   stream: boolean;
   reader: ReaderKind;
   /** The caller asked for the usage chunk (`stream_options.include_usage`). */
@@ -66,7 +68,10 @@ export type Continuation = (typeof continuations)[number];
 
 /** The data of a job in the queue. It is small, so that BullMQ's scripts and Bull Board stay fast. */
 export type JobData = {
+  /** The alias of the config. */
   model: string;
+  /** What the client asked for, if it is not the alias (`openai/*`). */
+  requestedModel?: string | undefined;
   endpoint: Endpoint;
   stream: boolean;
   reader: ReaderKind;
@@ -89,6 +94,12 @@ export type JobData = {
   /** Its upstream calls are recorded in the debug log. */
   debug?: true | undefined;
 };
+
+/** The model of a job as its client named it. */
+export const requestedModelOf = ({
+  model,
+  requestedModel = model,
+}: Pick<JobData, 'model' | 'requestedModel'>): string => requestedModel;
 
 /** What a request holds of its key's limits until its end. Absent if the key has none. */
 export type Account = {

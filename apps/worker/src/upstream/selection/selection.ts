@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { providerFormats } from '@millrace/formats/provider-formats';
 import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
+import { configuredTarget, restOf, targetsOf } from '@millrace/shared/domain/model-names';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Windows } from '@millrace/shared/store/quota/port';
 import type { Prices } from '@millrace/shared/cost/prices';
@@ -30,6 +31,8 @@ export type SelectionOptions = {
   prices: Prices;
   /** The limits that the fleet shares. */
   windows: Windows;
+  /** The target that keeps the state of one that a wildcard serves (wildcard-targets.ts). */
+  keeperOf?(target: Target): Target;
   /** Whether all connections to a provider that this worker may have are in use. */
   isFull?(provider: string): boolean;
   /** Requests of this worker that may wait concurrently (`limits.waiting`). */
@@ -51,6 +54,7 @@ export type Selection = ReturnType<typeof createSelection>;
 /** Decides which target a request asks, with which key, and when. */
 export function createSelection(options: SelectionOptions) {
   const { health, windows, now, random, share, onAside, onError } = options;
+  const { keeperOf = (target) => target } = options;
   let { models } = options;
   const ownId = randomBytes(6).toString('hex');
   const limits = createTargetLimits({
@@ -80,7 +84,7 @@ export function createSelection(options: SelectionOptions) {
     now,
     setTimer: options.setTimer ?? startTimer,
     may: check,
-    limitOf: ({ provider, model }) => rings.get(provider)?.limit(model),
+    limitOf: (target) => rings.get(target.provider)?.limit(keeperOf(target).model),
     sampleUntil,
   });
   const promptCache = createPromptCache({ now, setTimer: options.setTimer ?? startTimer, share });
@@ -96,7 +100,15 @@ export function createSelection(options: SelectionOptions) {
 
   /** The share of requests that a broken target gets if no target of the model is healthy. */
   const panicShare = (model: string, target: Target): number =>
-    panicShareAt(health, models[model]?.targets ?? [target], target);
+    panicShareAt(health, siblingsOf(model, target), target);
+
+  /** The targets that serve the same name of the model. */
+  function siblingsOf(model: string, target: Target): readonly Target[] {
+    const targets = models[model]?.targets;
+    const configured = targets && configuredTarget(targets, target);
+    if (!targets || !configured) return targets ?? [target];
+    return targetsOf(targets, restOf(configured.model, target.model));
+  }
 
   /** How long a sample is valid, if one is drawn (the target recovers, or no target is healthy). */
   function sampleUntil(model: string, target: Target): number | undefined {
@@ -120,7 +132,7 @@ export function createSelection(options: SelectionOptions) {
     const broken = brokenUntil(model, target, sample);
     const isBroken = broken !== undefined;
     if (isBroken) closed.push(broken);
-    const keys = rings.get(target.provider)?.check(target.model);
+    const keys = rings.get(target.provider)?.check(keeperOf(target).model);
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
     if (fullUntil !== undefined) closed.push(fullUntil);
@@ -160,7 +172,7 @@ export function createSelection(options: SelectionOptions) {
         target,
         provider: target.provider,
         model: target.model,
-        weight: config?.targets.find((one) => isSame(one, target))?.weight ?? 1,
+        weight: (config && configuredTarget(config.targets, target)?.weight) ?? 1,
       }));
       const open = choices.filter((choice) => check(model, choice).kind === 'yes');
       const shut = choices.filter((choice) => !open.includes(choice));
@@ -225,11 +237,12 @@ export function createSelection(options: SelectionOptions) {
     key(target: Target, body: string, own = rings): KeyLease | undefined {
       const ring = own.get(target.provider);
       if (!ring) return undefined;
-      const lease = ring.take(target.model, () => estimateTokens(body));
+      const { model } = keeperOf(target);
+      const lease = ring.take(model, () => estimateTokens(body));
       return {
         ...lease,
-        used: (...head) => wakingWaiters(ring, target.model, () => lease.used(...head)),
-        end: () => wakingWaiters(ring, target.model, lease.end),
+        used: (...head) => wakingWaiters(ring, model, () => lease.used(...head)),
+        end: () => wakingWaiters(ring, model, lease.end),
       };
     },
 
@@ -323,9 +336,6 @@ const hasSameKeys = (one: ProviderKeys | undefined, other: ProviderKeys): boolea
 
 const isSameList = (one: readonly string[], other: readonly string[]): boolean =>
   one.length === other.length && one.every((key, place) => key === other[place]);
-
-const isSame = (one: Target, other: Target): boolean =>
-  one.provider === other.provider && one.model === other.model;
 
 function startTimer(act: () => void, ms: number): () => void {
   const timer = setTimeout(act, Math.max(0, ms));

@@ -1,4 +1,5 @@
 import type { ModelConfig } from '@millrace/shared/config';
+import { configuredTarget, isPattern } from '@millrace/shared/domain/model-names';
 import { limitsByTarget } from '@millrace/shared/domain/target-limits';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
@@ -39,6 +40,13 @@ const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 /** The configured limits of targets, counted over the whole fleet. */
 export function createTargetLimits({ models, windows, now, onRoom, onError }: TargetLimitsOptions) {
   let limits = limitsByTarget(models);
+  let patterns = patternsOf(models);
+  /** All names that a wildcard serves at a target share its limits. */
+  function keyOf(target: Target): string {
+    const key = targetKey(target);
+    if (patterns.length === 0 || limits.has(key)) return key;
+    return targetKey(configuredTarget(patterns, target) ?? target);
+  }
   /** The last answer of the store: until when a target is at its limit, and its usage. */
   const told = new Map<string, { until: number; used: Record<string, number> }>();
 
@@ -89,16 +97,19 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
 
   return {
     /** Uses the limits of these models from now on; what has been counted stays counted. */
-    replace: (some: TargetLimitsOptions['models']) => void (limits = limitsByTarget(some)),
+    replace(some: TargetLimitsOptions['models']): void {
+      limits = limitsByTarget(some);
+      patterns = patternsOf(some);
+    },
     /** Synchronous for a target without limits. Rejects only if the store does. */
     take(target: Target, body: string): TargetGrant | Promise<TargetGrant> {
-      const key = targetKey(target);
+      const key = keyOf(target);
       const limit = limits.get(key);
       return limit ? ask(key, chargesOf(limit, body)) : free;
     },
     /** Until when a target is at its limit according to the last answer; undefined if it is not. */
     fullUntil(target: Target): number | undefined {
-      const until = told.get(targetKey(target))?.until ?? 0;
+      const until = told.get(keyOf(target))?.until ?? 0;
       return until > now() ? until : undefined;
     },
     snapshot: (target: Target) => {
@@ -107,3 +118,9 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
     },
   };
 }
+
+/** The targets of the config with a `*` and limits. */
+const patternsOf = (models: TargetLimitsOptions['models']) =>
+  Object.values(models)
+    .flatMap(({ targets }) => targets)
+    .filter(({ model, limits }) => limits !== undefined && isPattern(model));

@@ -6,9 +6,11 @@ import { ActionButton, CodeBlock, Dialog } from '../../ui/actions.tsx';
 import { curlOf } from './curl.ts';
 import type { SentCall } from './curl.ts';
 
+type Target = { provider: string; model: string };
+
 /** What the page needs of the fleet's config. */
 export type ConfigPart = {
-  models?: Record<string, { targets?: { provider: string; model: string }[] }>;
+  models?: Record<string, { targets?: Target[] }>;
   debugLog?: unknown;
   retentionMs?: number;
 };
@@ -34,7 +36,7 @@ export function RequestActions(props: {
       {status === 'running' && (
         <MoveButton
           path={path}
-          targets={config?.models?.[model]?.targets ?? []}
+          targets={targetsOf(config?.models ?? {}, model)}
           refresh={refresh}
         />
       )}
@@ -51,6 +53,20 @@ export function RequestActions(props: {
       {keepsDebugLog && <DebugButton id={id} />}
     </>
   );
+}
+
+/** The targets of the alias that serves a name, also of one that ends with `*` (docs/operating.md, wildcards). */
+function targetsOf(models: NonNullable<ConfigPart['models']>, name: string): Target[] {
+  const exact = models[name]?.targets;
+  if (exact) return exact;
+  const wildcard = Object.keys(models)
+    .filter((alias) => alias.endsWith('*') && name.startsWith(alias.slice(0, -1)))
+    .toSorted((one, other) => other.length - one.length)[0];
+  const rest = name.slice((wildcard?.length ?? 1) - 1);
+  return (models[wildcard ?? '']?.targets ?? []).map(({ provider, model }) => ({
+    provider,
+    model: model.replace('*', () => rest),
+  }));
 }
 
 function MoveButton(props: {
