@@ -10,6 +10,8 @@ export type Column<Row> = {
   isNumber?: boolean;
   /** Left out on narrow screens. */
   isMinor?: boolean;
+  /** The last column, of buttons: it stays in view while the other columns scroll below it. */
+  isAction?: boolean;
   /**
    * As CSS has it. If a column has one, columns keep their widths whatever their cells hold: a list that changes every
    * second is not laid out anew.
@@ -44,6 +46,8 @@ export function Table<Row>(props: TableProps<Row>) {
   const isWindowed = rows.length >= windowedFrom;
   const hasWidths = columns.some(({ width }) => width !== undefined);
   const [first, last] = useVisibleRows(body, rows.length, isWindowed);
+  const frame = useRef<HTMLDivElement>(null);
+  const overflow = useOverflow(frame, rows.length > 0);
   const selected = useListKeys({
     keys: hrefOf ? rows.map(keyOf) : [],
     hrefOf: (index) => {
@@ -65,7 +69,12 @@ export function Table<Row>(props: TableProps<Row>) {
   // A table that is wider than the screen is scrolled by its links, or by itself.
   const hasLink = rows.some((row) => hrefOf?.(row) !== undefined);
   return (
-    <div class="table-frame" tabIndex={hasLink ? undefined : 0}>
+    <div
+      class="table-frame"
+      ref={frame}
+      data-overflow={overflow}
+      tabIndex={hasLink ? undefined : 0}
+    >
       <table
         aria-label={props.label}
         aria-rowcount={rows.length + 1}
@@ -128,8 +137,35 @@ export function Table<Row>(props: TableProps<Row>) {
   );
 }
 
-const classOf = <Row,>({ isNumber, isMinor }: Column<Row>): string =>
-  `${isNumber === true ? 'number' : ''} ${isMinor === true ? 'minor' : ''}`.trim();
+function classOf<Row>({ isNumber, isMinor, isAction }: Column<Row>): string | undefined {
+  const classes = [isNumber && 'number', isMinor && 'minor', isAction && 'action'];
+  return classes.filter((one) => typeof one === 'string').join(' ') || undefined;
+}
+
+type Overflow = 'left' | 'right' | 'both' | undefined;
+
+/** On which sides of its frame a table goes on; undefined: all of it is in view. */
+function useOverflow(frame: { current: HTMLElement | null }, isShown: boolean): Overflow {
+  const [overflow, setOverflow] = useState<Overflow>(undefined);
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    const measure = () => {
+      const isLeft = element.scrollLeft > 1;
+      const isRight = element.scrollWidth - element.clientWidth - element.scrollLeft > 1;
+      setOverflow(isLeft ? (isRight ? 'both' : 'left') : isRight ? 'right' : undefined);
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    if (element.firstElementChild) observer.observe(element.firstElementChild);
+    element.addEventListener('scroll', measure, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener('scroll', measure);
+    };
+  }, [isShown]);
+  return overflow;
+}
 
 function reveal(body: HTMLTableSectionElement | null, index: number): void {
   if (!body) return;

@@ -62,8 +62,11 @@ function Serving(props: { label: string; role: Process['role']; rows: readonly P
   );
 }
 
+/** Of the processes that are there: one that has died is listed for some seconds, with its last counts. */
 const sum = (rows: readonly Process[], name: string): number =>
-  rows.reduce((total, { counts }) => total + (counts[name] ?? 0), 0);
+  rows
+    .filter(({ listening }) => listening)
+    .reduce((total, { counts }) => total + (counts[name] ?? 0), 0);
 
 const bytes = (value: number): string => {
   if (value >= 1 << 30) return `${(value / (1 << 30)).toFixed(1)} GiB`;

@@ -52,8 +52,11 @@ function Processes({ rows, refresh }: { rows: readonly Row[]; refresh(): void })
           !listening || problems.length > 0 ? 'bad' : undefined
         }
         columns={[
-          { title: 'Process', cell: ({ name }) => <code>{name}</code> },
-          { title: 'Role', isMinor: true, cell: ({ role }) => roles[role] ?? role },
+          {
+            title: 'Process',
+            // Its name begins with its role.
+            cell: ({ name, role }) => <code title={roles[role]}>{name}</code>,
+          },
           { title: 'Stage', cell: (row) => <Stage process={row} /> },
           { title: 'Load', isMinor: true, cell: (row) => loadOf(row) },
           {
@@ -82,6 +85,7 @@ function Processes({ rows, refresh }: { rows: readonly Row[]; refresh(): void })
           },
           {
             title: 'Order',
+            isAction: true,
             cell: (row) => <Order row={row} rows={rows} refresh={refresh} />,
           },
         ]}

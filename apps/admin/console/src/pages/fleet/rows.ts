@@ -1,3 +1,4 @@
+import { unknown } from '../../ui/format.ts';
 import type { ConfigAnswer, FleetAnswer, Process } from './types.ts';
 
 /* What the fleet's table says of each process, and what its order to drain would mean. */
@@ -62,8 +63,9 @@ export function drainQuestion(row: Process, all: readonly Process[]): string {
 export const isServing = ({ stage, listening }: Process): boolean =>
   stage === 'serving' && listening;
 
-/** `2 runs, 1 waiting`; the zeros of a process that idles are left out. */
-export function loadOf({ counts, role }: Process): string {
+/** `2 runs, 1 waiting`; the zeros of a process that idles are left out. Of one that is gone nothing is known. */
+export function loadOf({ counts, role, listening }: Process): string {
+  if (!listening) return unknown;
   const busy = Object.entries(counts).filter(([, value]) => value > 0);
   if (busy.length > 0) {
     // `1 run`, but `1 waiting`.

@@ -1,4 +1,5 @@
 import { queryOf } from '../../api/client.ts';
+import { Cost, isCostKnown } from '../../ui/cost.tsx';
 import { count, duration, percent, percentDown, plural, usd } from '../../ui/format.ts';
 import { Figure, Figures, Panel } from '../../ui/panel.tsx';
 import type { Period } from '../../ui/periods.ts';
@@ -48,7 +49,7 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
             size="large"
             label="Tokens not paid twice"
             value={count(summary.tokens_not_paid_twice)}
-            note={summary.saved_cost === null ? 'price unknown' : usd(summary.saved_cost)}
+            note={savedNote(summary)}
           />
           <Figure
             size="large"
@@ -81,17 +82,24 @@ export function SavedPanel({ summary, period }: { summary: Summary; period: Peri
           <Figure label="Output tokens" value={count(summary.output_tokens)} />
           <Figure
             label="Cost"
-            value={usd(summary.cost)}
+            value={<Cost {...summary} />}
             note={
-              summary.unpriced > 0
-                ? `${plural(summary.unpriced, 'request')} of unknown price`
-                : undefined
+              !isCostKnown(summary)
+                ? 'no price is known'
+                : summary.unpriced > 0
+                  ? `without ${plural(summary.unpriced, 'request')} of unknown price`
+                  : undefined
             }
           />
         </Figures>
       </Panel>
     </>
   );
+}
+
+function savedNote({ tokens_not_paid_twice: tokens, saved_cost: cost }: Summary) {
+  if (tokens === 0) return undefined;
+  return cost === null ? 'price unknown' : usd(cost);
 }
 
 /** The list of the requests that a figure counts. */

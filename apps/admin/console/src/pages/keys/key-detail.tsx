@@ -4,6 +4,7 @@ import { call, queryOf } from '../../api/client.ts';
 import type { RequestView } from '../../api/types.ts';
 import { usePoll } from '../../api/use-poll.ts';
 import { ActionButton, tell } from '../../ui/actions.tsx';
+import { Cost } from '../../ui/cost.tsx';
 import { ago, clock, count, usd } from '../../ui/format.ts';
 import { Answer, Badge, Empty, Figure, Figures, PageHead, Panel } from '../../ui/panel.tsx';
 import { Table } from '../../ui/table.tsx';
@@ -124,7 +125,10 @@ function Views({ of: key }: { of: Key }) {
             note={newest ? clock(newest.ended_at) : 'none in the ledger'}
           />
           <Figure label="Requests, 24 h" value={count(usage.data ? (day?.requests ?? 0) : null)} />
-          <Figure label="Cost, 24 h" value={usd(day?.cost)} />
+          <Figure
+            label="Cost, 24 h"
+            value={usage.data && !day ? usd(0) : <Cost {...(day ?? { cost: null })} />}
+          />
         </Figures>
       </Panel>
       <div class="columns">
@@ -202,7 +206,7 @@ function Views({ of: key }: { of: Key }) {
                 {
                   title: 'Cost',
                   isNumber: true,
-                  cell: ({ cost }) => usd(cost),
+                  cell: ({ cost }) => <Cost cost={cost} />,
                 },
               ]}
             />

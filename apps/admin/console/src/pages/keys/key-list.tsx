@@ -1,7 +1,8 @@
 import { useLocation } from 'preact-iso';
 import { useState } from 'preact/hooks';
 import { usePoll } from '../../api/use-poll.ts';
-import { count, usd } from '../../ui/format.ts';
+import { Cost } from '../../ui/cost.tsx';
+import { count, unknown } from '../../ui/format.ts';
 import { Answer, Badge, Empty, PageHead, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { useQueryState } from '../../ui/query-state.ts';
@@ -17,7 +18,13 @@ import { useAliases } from './use-aliases.ts';
 const everyMs = 5000;
 const usageEveryMs = 30_000;
 
-export type KeyUsage = { key: string | null; requests: number; cost: number | null };
+export type KeyUsage = {
+  key: string | null;
+  requests: number;
+  cost: number | null;
+  unpriced: number;
+  estimated: number;
+};
 
 export const statusTones: Record<Key['status'], Tone> = {
   valid: 'good',
@@ -150,13 +157,16 @@ function KeyTable(props: {
         {
           title: 'Requests, 24 h',
           isNumber: true,
-          cell: ({ id }) => (props.usage ? count(used.get(id)?.requests ?? 0) : '–'),
+          cell: ({ id }) => (props.usage ? count(used.get(id)?.requests ?? 0) : unknown),
         },
         {
           title: 'Cost',
           isNumber: true,
           isMinor: true,
-          cell: ({ id }) => (props.usage && used.has(id) ? usd(used.get(id)?.cost) : '–'),
+          cell: ({ id }) => {
+            const own = used.get(id);
+            return own ? <Cost {...own} /> : unknown;
+          },
         },
         {
           title: 'Models',

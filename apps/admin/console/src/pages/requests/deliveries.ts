@@ -21,17 +21,23 @@ type Times = Pick<
   'created_at' | 'ended_at' | 'first_token_ms' | 'max_gap_ms' | 'attempts'
 >;
 
-/** With the times of the log if they are known, otherwise with those of the attempts. */
+/**
+ * With the times of the log if they are known, otherwise with those of the attempts. `isSilent`: readers of a running
+ * request get no text at this moment.
+ */
 export function deliveriesOf(
   request: Times,
   track: Track | undefined,
   now: number,
+  isSilent = false,
 ): readonly Delivery[] {
   const exact = track && track.isTimed ? deliveriesInLog(track) : [];
   if (exact.length === 0) return deliveriesByAttempts(request, now);
   const last = exact.at(-1);
   if (!last || request.ended_at !== null) return exact;
-  // While it runs, the pause since the last text is a part of the delivery.
+  const attempt = request.attempts.find((one) => one.attempt === last.attempt);
+  if (isSilent || (attempt && attempt.ended_at !== null)) return exact;
+  // The log is read once a second: what came since then belongs to the delivery.
   return [...exact.slice(0, -1), { ...last, to: Math.max(last.to, now) }];
 }
 

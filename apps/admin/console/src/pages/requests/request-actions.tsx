@@ -20,9 +20,11 @@ export function RequestActions(props: {
   request: RequestView;
   config: ConfigPart | undefined;
   refresh(): void;
+  /** The order to move it was carried out; the pause is not known yet. */
+  onMoved(): void;
 }) {
-  const { request, config, refresh } = props;
-  const { id, status, model } = request;
+  const { request, config, refresh, onMoved } = props;
+  const { id, status, model, attempts } = request;
   const path = `requests/${encodeURIComponent(id)}`;
   const keepsDebugLog = config?.debugLog !== undefined && config.debugLog !== null;
   const isOpen = status === 'running' || status === 'queued';
@@ -38,6 +40,7 @@ export function RequestActions(props: {
           path={path}
           targets={targetsOf(config?.models ?? {}, model)}
           refresh={refresh}
+          onMoved={onMoved}
         />
       )}
       {isOpen && (
@@ -50,7 +53,8 @@ export function RequestActions(props: {
         </ActionButton>
       )}
       <CurlButton request={request} keepsDebugLog={keepsDebugLog} />
-      {keepsDebugLog && <DebugButton id={id} />}
+      {/* It has calls of providers only. */}
+      {keepsDebugLog && attempts.length > 0 && <DebugButton id={id} />}
     </>
   );
 }
@@ -73,13 +77,14 @@ function MoveButton(props: {
   path: string;
   targets: readonly { provider: string; model: string }[];
   refresh(): void;
+  onMoved(): void;
 }) {
-  const { path, targets, refresh } = props;
+  const { path, targets, refresh, onMoved } = props;
   const [target, setTarget] = useState('');
   const move = async () => {
     await call(`${path}/move`, { method: 'POST', body: target === '' ? {} : { target } });
+    onMoved();
     refresh();
-    return 'The answer goes on at another target.';
   };
   const names = targets.map(({ provider, model }) => `${provider}/${model}`);
   return (
@@ -98,7 +103,7 @@ function MoveButton(props: {
       </select>
       <ActionButton
         act={move}
-        confirm={`The present attempt is ended, and the answer continues at ${target === '' ? 'the next target' : target}. Its readers see a short pause.`}
+        confirm={`The present attempt is ended, and the answer continues at ${target === '' ? 'the next target' : target}. Its readers get no text until then; this page shows how long that took.`}
       >
         Move
       </ActionButton>

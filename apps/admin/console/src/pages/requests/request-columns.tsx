@@ -1,4 +1,5 @@
-import { clock, count, duration, shortId, unknown, usd } from '../../ui/format.ts';
+import { Cost } from '../../ui/cost.tsx';
+import { clock, count, duration, plural, shortId, unknown } from '../../ui/format.ts';
 import { Badge } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import type { Column } from '../../ui/table.tsx';
@@ -37,24 +38,24 @@ export function Target({ provider, model }: { provider: string | null; model: st
 export const requestColumns: readonly Column<Row>[] = [
   {
     title: 'Id',
-    width: '90px',
+    width: '84px',
     cell: ({ id }) => (
       <span class="mono" title={id}>
         {shortId(id)}
       </span>
     ),
   },
-  { title: 'Time', width: '78px', isMinor: true, cell: ({ createdAt }) => clock(createdAt) },
+  { title: 'Time', width: '76px', isMinor: true, cell: ({ createdAt }) => clock(createdAt) },
   { title: 'Model', cell: ({ model }) => <span title={model}>{model}</span> },
   {
     title: 'Key',
-    width: '84px',
+    width: '66px',
     isMinor: true,
     cell: ({ key }) => (key === null ? <span class="note">{unknown}</span> : key),
   },
   {
     title: 'Status',
-    width: '152px',
+    width: '148px',
     cell: ({ status, error }) => (
       <>
         <StatusBadge status={status} />
@@ -74,37 +75,47 @@ export const requestColumns: readonly Column<Row>[] = [
   },
   {
     title: 'First token',
-    width: '82px',
+    width: '84px',
     isNumber: true,
     isMinor: true,
     cell: ({ firstTokenMs }) => duration(firstTokenMs),
   },
   {
     title: 'Duration',
-    width: '74px',
+    width: '72px',
     isNumber: true,
     cell: ({ durationMs }) => duration(durationMs),
   },
   {
     title: 'Tokens',
-    width: '62px',
+    width: '58px',
     isNumber: true,
     isMinor: true,
     cell: ({ outputTokens }) => count(outputTokens),
   },
-  { title: 'Cost', width: '72px', isNumber: true, isMinor: true, cell: ({ cost }) => usd(cost) },
+  {
+    title: 'Cost',
+    width: '68px',
+    isNumber: true,
+    isMinor: true,
+    cell: ({ cost }) => <Cost cost={cost} />,
+  },
   {
     title: 'Rescues',
-    width: '132px',
+    width: '116px',
     isNumber: true,
     isMinor: true,
     cell: ({ rescues, maxGapMs }) =>
       rescues === 0 ? (
         <span class="note">{unknown}</span>
       ) : (
-        <Badge tone="seam">
-          {rescues} {maxGapMs !== null && `· gap ${duration(maxGapMs)}`}
-        </Badge>
+        <span
+          title={`${plural(rescues, 'rescue')}${maxGapMs === null ? '' : `, longest gap ${duration(maxGapMs)}`}`}
+        >
+          <Badge tone="seam">
+            {rescues} {maxGapMs !== null && `· ${duration(maxGapMs)}`}
+          </Badge>
+        </span>
       ),
   },
 ];

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals';
+import type { Signal } from '@preact/signals';
 import { useRoute } from 'preact-iso';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { serverNow } from '../../api/server-clock.ts';
 import { usePoll } from '../../api/use-poll.ts';
-import { CopyButton } from '../../ui/actions.tsx';
+import { CopyButton, tell } from '../../ui/actions.tsx';
 import { shortId } from '../../ui/format.ts';
 import { Badge, Empty, Failure, Loading, PageHead, Panel } from '../../ui/panel.tsx';
 import { useQueryState } from '../../ui/query-state.ts';
@@ -11,9 +12,11 @@ import { deliveriesOf, spread } from './deliveries.ts';
 import { trackOf } from './log-items.ts';
 import { withLostEnds } from './lost-attempts.ts';
 import { Playback } from './playback.tsx';
+import type { QueueAnswer } from '../queue/types.ts';
 import { RequestActions } from './request-actions.tsx';
 import type { ConfigPart } from './request-actions.tsx';
 import { StatusBadge } from './request-columns.tsx';
+import { gapText } from './strip.tsx';
 import { Attempts, Events, Facts, Readers, RequestFigures, Seams } from './request-parts.tsx';
 import type { RequestDetailView } from './request-parts.tsx';
 import './requests.css';
@@ -54,6 +57,7 @@ function OneRequest({ id }: { id: string }) {
   const isOpen = isOpenStatus(data?.status);
   const log = useLog(id, isOpen, mayHaveLog(data, config));
   const isGone = failure?.status === 404;
+  const isMoving = useSignal(false);
   const misses = useRef(0);
   useEffect(() => {
     misses.current = isGone ? misses.current + 1 : 0;
@@ -92,7 +96,12 @@ function OneRequest({ id }: { id: string }) {
           </span>
         }
       >
-        <RequestActions request={data} config={config.data?.config} refresh={refresh} />
+        <RequestActions
+          request={data}
+          config={config.data?.config}
+          refresh={refresh}
+          onMoved={() => (isMoving.value = true)}
+        />
       </PageHead>
       {failure && <Failure failure={failure} retry={refresh} />}
       {data.error && (
@@ -103,7 +112,7 @@ function OneRequest({ id }: { id: string }) {
           </p>
         </div>
       )}
-      <RequestBody request={data} log={log} />
+      <RequestBody request={data} log={log} isMoving={isMoving} />
     </>
   );
 }
@@ -121,7 +130,13 @@ function mayHaveLog(
   return serverNow() - Date.parse(request.ended_at) > retentionMs ? 'no' : 'yes';
 }
 
-function RequestBody({ request, log }: { request: RequestDetailView; log: Log }) {
+function RequestBody(props: {
+  request: RequestDetailView;
+  log: Log;
+  /** An operator has moved it; set back when the pause is known. */
+  isMoving: Signal<boolean>;
+}) {
+  const { request, log, isMoving } = props;
   const { id, status } = request;
   const isOpen = isOpenStatus(status);
   const now = useMemo(() => serverNow(), [request, log]);
@@ -133,10 +148,12 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
     found.isTimed ? [found, undefined, undefined] : [found, request, now],
   );
   const hasText = track.frames.length > 0;
+  const isSilent = useIsSilent(track.frames.length, log.looks) && isOpen;
   const strip = useMemo(
-    () => stripOf(request, hasText ? track : undefined, now),
-    [request, track, hasText, now],
+    () => stripOf(request, hasText ? track : undefined, now, isSilent),
+    [request, track, hasText, now, isSilent],
   );
+  useMoveReport(strip, isMoving);
   const playhead = useSignal<number | undefined>(undefined);
   const [closer, setCloser] = useQueryState('seam');
   const range = rangeOf(strip, Number(closer));
@@ -168,11 +185,11 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
       <div class="request-columns">
         <div>
           <Panel title="The answer" note={isOpen ? 'as it comes' : 'as its reader got it'}>
-            <LogState log={log} status={status} hasText={hasText} />
+            <LogState id={id} log={log} status={status} hasText={hasText} />
             {hasText && (
               <Playback
                 track={track}
-                seams={strip.seams}
+                seams={strip.seams.filter((one) => !one.isOpen)}
                 from={strip.from}
                 to={strip.to}
                 isOpen={isOpen}
@@ -190,6 +207,29 @@ function RequestBody({ request, log }: { request: RequestDetailView; log: Log })
   );
 }
 
+/** Whether the newest look at the log of a running request brought no text. */
+function useIsSilent(pieces: number, looks: number): boolean {
+  const seen = useRef({ pieces, looks });
+  if (seen.current.pieces !== pieces) seen.current = { pieces, looks };
+  return pieces > 0 && looks > seen.current.looks;
+}
+
+/** Says how long the pause of an operator's move was, as soon as the answer goes on. */
+function useMoveReport({ seams }: Strip, isMoving: Signal<boolean>): void {
+  const moved = seams.filter(({ isOpen, cut }) => !isOpen && cut?.outcome === 'moved');
+  const known = useRef(moved.length);
+  const newest = moved.at(-1);
+  useEffect(() => {
+    if (newest && moved.length > known.current && isMoving.value) {
+      isMoving.value = false;
+      tell(
+        `The answer goes on at ${newest.next?.provider ?? 'another target'}: the pause was ${gapText(newest)}.`,
+      );
+    }
+    known.current = moved.length;
+  }, [moved.length]);
+}
+
 function rangeOf(strip: Strip, number: number): { from: number; to: number } | undefined {
   const seam = strip.seams.find((one) => one.number === number);
   if (!seam) return undefined;
@@ -201,9 +241,9 @@ function rangeOf(strip: Strip, number: number): { from: number; to: number } | u
 }
 
 /** Why the answer cannot be shown, or not all of it. */
-function LogState(props: { log: Log; status: string; hasText: boolean }) {
-  const { log, status, hasText } = props;
-  if (status === 'queued') return <Empty>It waits in the queue: there is no answer yet.</Empty>;
+function LogState(props: { id: string; log: Log; status: string; hasText: boolean }) {
+  const { id, log, status, hasText } = props;
+  if (status === 'queued') return <WhyItWaits id={id} />;
   if (log.state === 'failed' && log.failure)
     return <Failure failure={log.failure} retry={log.refresh} />;
   if (log.state === 'expired') {
@@ -221,6 +261,22 @@ function LogState(props: { log: Log; status: string; hasText: boolean }) {
   return (
     <Empty>
       {status === 'running' ? 'It waits for the first text.' : 'No text was delivered.'}
+    </Empty>
+  );
+}
+
+/** Requests of the queue among which the reason is looked for. */
+const mostWaiting = 200;
+
+function WhyItWaits({ id }: { id: string }) {
+  const { data } = usePoll<QueueAnswer>(`queue?limit=${mostWaiting}`, everyMs);
+  const found = data?.data.find((one) => one.id === id);
+  return (
+    <Empty>
+      <p>
+        It waits in the <a href="/admin/console/queue">queue</a>: there is no answer yet.
+      </p>
+      {found && <p>{found.reason}</p>}
     </Empty>
   );
 }

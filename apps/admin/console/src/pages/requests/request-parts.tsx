@@ -2,7 +2,8 @@ import type { ComponentChildren } from 'preact';
 import { serverNow } from '../../api/server-clock.ts';
 import type { Attempt, RequestView } from '../../api/types.ts';
 import { usePoll } from '../../api/use-poll.ts';
-import { clock, count, duration, unknown, usd } from '../../ui/format.ts';
+import { Cost } from '../../ui/cost.tsx';
+import { clock, count, duration, unknown } from '../../ui/format.ts';
 import { Answer, Badge, Figure, Figures, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { Table } from '../../ui/table.tsx';
@@ -10,7 +11,7 @@ import type { Column } from '../../ui/table.tsx';
 import { Target } from './request-columns.tsx';
 import { attemptColor, gapText, milliseconds, whyOf } from './strip.tsx';
 import { unknownOutcome, isLost } from './lost-attempts.ts';
-import { inWords, isUnderWay } from './strip.ts';
+import { inWords, isUnderWay, toneOfOutcome } from './strip.ts';
 import type { Seam } from './strip.ts';
 
 /* The panels of a request's page that stand below its strip. */
@@ -30,7 +31,7 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
         note={request.queue_ms === null ? undefined : `${duration(request.queue_ms)} in the queue`}
       />
       <Figure
-        label={isOpen ? 'Runs for' : 'Duration'}
+        label={!isOpen ? 'Duration' : request.status === 'queued' ? 'Waits for' : 'Runs for'}
         value={duration(
           isOpen ? serverNow() - Date.parse(request.created_at) : request.duration_ms,
         )}
@@ -45,7 +46,11 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
             : `${count(usage.input_tokens)} input${usage.cached_tokens > 0 ? `, ${count(usage.cached_tokens)} cached` : ''}${usage.estimated ? ', in part estimated' : ''}`
         }
       />
-      <Figure label="Cost" value={usd(request.cost)} note={costNote(request)} />
+      <Figure
+        label="Cost"
+        value={<Cost cost={isOpen && !request.cost ? null : request.cost} />}
+        note={costNote(request, isOpen)}
+      />
       <Figure
         label="Rescues"
         tone={rescues > 0 ? 'seam' : 'quiet'}
@@ -57,12 +62,11 @@ export function RequestFigures({ request, isOpen }: { request: RequestView; isOp
   );
 }
 
-const costNote = ({ cost, attempts }: RequestView): string | undefined =>
-  cost === null
-    ? 'price unknown'
-    : attempts.length > 1
-      ? `of ${attempts.length} attempts`
-      : undefined;
+function costNote({ cost, attempts }: RequestView, isOpen: boolean): string | undefined {
+  if (isOpen && !cost) return 'known at the end';
+  if (cost === null) return 'price unknown';
+  return attempts.length > 1 ? `of ${attempts.length} attempts` : undefined;
+}
 
 /** Each seam in a sentence, and a button that looks closer at it. */
 export function Seams(props: {
@@ -81,9 +85,7 @@ export function Seams(props: {
           <Badge tone="seam">{gapText(seam)}</Badge>
           <span>
             At {duration(seam.from - startedAt)}: <strong>{whyOf(seam)}</strong>
-            {seam.cut && ` at ${seam.cut.provider}`}.{' '}
-            {seam.next &&
-              `${seam.next.provider} ${seam.isReset ? 'answers anew' : `continues (${seam.next.mode})`}.`}{' '}
+            {seam.cut && ` at ${seam.cut.provider}`}. {nextWords(seam)}{' '}
             {seam.cut?.detail && <q class="note">{seam.cut.detail}</q>}
           </span>
           <button
@@ -99,14 +101,19 @@ export function Seams(props: {
   );
 }
 
+function nextWords({ next, isOpen, isReset }: Seam): string {
+  if (isOpen) return next ? `${next.provider} is asked to continue.` : 'Its readers wait.';
+  if (!next) return '';
+  return `${next.provider} ${isReset ? 'answers anew' : `continues (${next.mode})`}.`;
+}
+
 const ms = (from: string | null, to: string | null): number | null =>
   from === null || to === null ? null : Date.parse(to) - Date.parse(from);
 
 function toneOf(attempt: Attempt): Tone {
   if (attempt.outcome === unknownOutcome) return 'bad';
   if (isUnderWay(attempt)) return 'info';
-  if (attempt.outcome === 'completed') return 'good';
-  return attempt.outcome === 'superseded' ? 'quiet' : 'bad';
+  return toneOfOutcome(attempt.outcome ?? 'ended');
 }
 
 function outcomeWords(attempt: Attempt): string {
@@ -131,10 +138,10 @@ const attemptColumns: readonly Column<Attempt>[] = [
   },
   { title: 'Run', width: '46px', isNumber: true, isMinor: true, cell: ({ run }) => run },
   { title: 'Target', cell: ({ provider, model }) => <Target provider={provider} model={model} /> },
-  { title: 'Mode', width: '78px', isMinor: true, cell: ({ mode }) => mode },
+  { title: 'Mode', width: '92px', isMinor: true, cell: ({ mode }) => mode },
   {
     title: 'Outcome',
-    width: '158px',
+    width: '196px',
     cell: (attempt) => (
       <span
         title={
@@ -171,11 +178,12 @@ const attemptColumns: readonly Column<Attempt>[] = [
         ? unknown
         : `${count(attempt.usage.input_tokens)} → ${count(attempt.usage.output_tokens)}`,
   },
-  { title: 'Cost', width: '78px', isNumber: true, isMinor: true, cell: ({ cost }) => usd(cost) },
   {
-    title: 'In the provider’s words',
+    title: 'Cost',
+    width: '78px',
+    isNumber: true,
     isMinor: true,
-    cell: ({ detail }) => <span title={detail ?? undefined}>{detail ?? unknown}</span>,
+    cell: ({ cost }) => <Cost cost={cost} />,
   },
 ];
 
@@ -191,8 +199,27 @@ export const Attempts = ({ request }: { request: RequestView }) => (
       keyOf={({ attempt, run }) => `${run}-${attempt}`}
       empty={<p class="note">No target was asked yet.</p>}
     />
+    <ProvidersWords attempts={request.attempts} />
   </Panel>
 );
+
+/** What providers said of the attempts that they ended, whole. */
+function ProvidersWords({ attempts }: { attempts: readonly Attempt[] }) {
+  const told = attempts.filter(({ detail }) => detail !== null && detail !== '');
+  if (told.length === 0) return null;
+  return (
+    <dl class="facts providers-words">
+      {told.map(({ attempt, run, provider, detail }) => (
+        <>
+          <dt key={`${run}-${attempt}`}>
+            {attempt}. {provider}
+          </dt>
+          <dd>{detail}</dd>
+        </>
+      ))}
+    </dl>
+  );
+}
 
 export function Facts(props: {
   request: RequestView;

@@ -172,9 +172,39 @@ describe('the strip of a request', () => {
     const running = stripOf(request([attempt(1, { at: [20, 100] })], open), undefined, start + 700);
     expect(shown(running.reader.segments).at(-1)).toBe('tokens 100-700');
     expect(running.reader.end).toBeUndefined();
-    const waiting = { ...open, status: 'queued', queue_ms: null, first_token_ms: null } as const;
+    // The page's clock is ahead of the answer that says how long it has waited.
+    const waiting = { ...open, status: 'queued', queue_ms: 680, first_token_ms: null } as const;
     const queued = stripOf(request([], waiting), undefined, start + 700);
     expect(shown(queued.reader.segments)).toEqual(['queue 0-700']);
+  });
+
+  test('shows a gap while it grows, with why the answer stopped if that is known', () => {
+    const track = trackOf([line(20, 'attempt', { attempt: 1 }), chunk(100, 'a'), chunk(900, 'b')]);
+    const open = { status: 'running', ended_at: null, first_token_ms: 100 } as const;
+    const one = attempt(1, { at: [20, 100] });
+    const flowing = stripOf(request([one], open), track, start + 1500);
+    expect(shown(flowing.reader.segments).at(-1)).toBe('tokens 100-1500');
+    expect(flowing.seams).toEqual([]);
+    const silent = stripOf(request([one], open), track, start + 1500, true);
+    expect(shown(silent.reader.segments).slice(-2)).toEqual(['tokens 100-900', 'gap 900-1500']);
+    expect(shown(silent.attempts[0]?.segments ?? []).at(-1)).toBe('silent 900-1500');
+    expect(silent.seams).toMatchObject([
+      { number: 1, isOpen: true, gapMs: 600, cut: undefined, next: undefined },
+    ]);
+    const cut = stripOf(
+      request(
+        [
+          attempt(1, { at: [20, 100, 1000], outcome: 'upstream_reset' }),
+          attempt(2, { at: [1010], outcome: 'running' }),
+        ],
+        open,
+      ),
+      track,
+      start + 1500,
+    );
+    expect(cut.seams).toMatchObject([
+      { isOpen: true, gapMs: 600, cut: { attempt: 1 }, next: { attempt: 2 } },
+    ]);
   });
 
   test('finds the first token of an attempt whose worker died in its text', () => {

@@ -50,12 +50,14 @@ export type LaneEnd = { at: number; outcome: string; tone: 'good' | 'bad' | 'qui
 export type Seam = {
   /** From 1. */
   number: number;
+  /** Readers still wait: `to` and `gapMs` grow. */
+  isOpen: boolean;
   /** The last text before it, and the first behind it. */
   from: number;
   to: number;
   gapMs: number;
   isEstimate: boolean;
-  /** The attempt that was cut, why, and in its provider's words. */
+  /** The attempt that was cut, why, and in its provider's words; undefined while an attempt is silent. */
   cut: Attempt | undefined;
   /** The attempt that continues the answer. */
   next: Attempt | undefined;
@@ -88,20 +90,25 @@ type Input = Pick<
 /** Milliseconds from which a pause within an attempt is a segment of its own. */
 const visibleMs = 5;
 
-/** `now`: until when an open request is drawn. */
-export function stripOf(given: Input, track: Track | undefined, now: number): Strip {
+/** `now`: until when an open request is drawn. `isSilent`: its readers get no text at this moment. */
+export function stripOf(
+  given: Input,
+  track: Track | undefined,
+  now: number,
+  isSilent = false,
+): Strip {
   const request = withLostEnds(given, track);
   const from = Date.parse(request.created_at);
   const isOpen = request.ended_at === null;
   const ended = isOpen ? Math.max(now, from) : Date.parse(request.ended_at ?? '');
   const [first] = request.attempts;
   const queuedUntil =
-    request.queue_ms === null
+    request.queue_ms === null || request.status === 'queued'
       ? first
         ? Date.parse(first.started_at)
         : ended
       : from + request.queue_ms;
-  const deliveries = deliveriesOf(request, track, ended);
+  const deliveries = deliveriesOf(request, track, ended, isSilent);
   const ends = request.attempts.map(({ ended_at: at }) => (at === null ? 0 : Date.parse(at)));
   const to = Math.max(from + 1, ended, queuedUntil, ...ends, ...deliveries.map((one) => one.to));
   return {
@@ -110,7 +117,7 @@ export function stripOf(given: Input, track: Track | undefined, now: number): St
     queuedUntil,
     reader: readerLane(request, deliveries, { from, queuedUntil, ended, isOpen }),
     attempts: request.attempts.map((attempt) => attemptLane(attempt, deliveries, to)),
-    seams: seamsOf(request.attempts, deliveries),
+    seams: seamsOf(request.attempts, deliveries, isOpen ? ended : undefined),
     isOpen,
   };
 }
@@ -133,7 +140,9 @@ function readerLane(
     at = Math.max(at, to);
   });
   // The last piece of a completed answer says that it ended; that takes no time of its own.
-  if (request.status !== 'completed') add({ kind: 'wait', from: at, to: ended });
+  if (request.status !== 'completed') {
+    add({ kind: isOpen && deliveries.length > 0 ? 'gap' : 'wait', from: at, to: ended });
+  }
   return { attempt: undefined, segments, end: isOpen ? undefined : endOfRequest(request, ended) };
 }
 
@@ -178,8 +187,12 @@ function attemptLane(attempt: Attempt, deliveries: readonly Delivery[], now: num
 function endOfAttempt(attempt: Attempt, at: number): LaneEnd | undefined {
   if (isUnderWay(attempt)) return undefined;
   const outcome = attempt.outcome ?? 'ended';
-  const tone = outcome === 'completed' ? 'good' : calmOutcomes.has(outcome) ? 'quiet' : 'bad';
-  return { at, outcome, tone };
+  return { at, outcome, tone: toneOfOutcome(outcome) };
+}
+
+export function toneOfOutcome(outcome: string): LaneEnd['tone'] {
+  if (outcome === 'completed') return 'good';
+  return calmOutcomes.has(outcome) ? 'quiet' : 'bad';
 }
 
 /** The outcome of such an attempt is null or `running`. */
@@ -188,12 +201,18 @@ export const isUnderWay = ({ ended_at: ended }: Attempt): boolean => ended === n
 /** Nothing failed: another attempt won, or someone ended it on purpose. */
 const calmOutcomes = new Set(['superseded', 'handed_over', 'moved', 'client_gone', 'cancelled']);
 
-function seamsOf(attempts: readonly Attempt[], deliveries: readonly Delivery[]): Seam[] {
+/** `now`: of a request that runs. */
+function seamsOf(
+  attempts: readonly Attempt[],
+  deliveries: readonly Delivery[],
+  now: number | undefined,
+): Seam[] {
   const byNumber = new Map(attempts.map((one) => [one.attempt, one]));
-  return deliveries.slice(1).map((delivery, index) => {
+  const closed = deliveries.slice(1).map((delivery, index) => {
     const before = deliveries[index];
     return {
       number: index + 1,
+      isOpen: false,
       from: before?.to ?? delivery.from,
       to: delivery.from,
       gapMs: delivery.gapMs ?? 0,
@@ -203,6 +222,22 @@ function seamsOf(attempts: readonly Attempt[], deliveries: readonly Delivery[]):
       isReset: delivery.isReset,
     };
   });
+  const last = deliveries.at(-1);
+  if (!last || now === undefined || last.to >= now) return closed;
+  const silent = byNumber.get(last.attempt);
+  const newest = attempts.at(-1);
+  const open: Seam = {
+    number: closed.length + 1,
+    isOpen: true,
+    from: last.to,
+    to: now,
+    gapMs: now - last.to,
+    isEstimate: false,
+    cut: silent && !isUnderWay(silent) ? silent : undefined,
+    next: newest && newest.attempt > last.attempt && isUnderWay(newest) ? newest : undefined,
+    isReset: false,
+  };
+  return [...closed, open];
 }
 
 /** Outcomes in words; a code without words is shown as it is. */

@@ -11,6 +11,8 @@ import type { Lane, Seam, Segment, SegmentKind, Strip } from './strip.ts';
 /** Parts of the axis in which the rhythm of the text is drawn: fewer for a short answer, whose pieces would stand alone. */
 const fewestParts = 24;
 const mostParts = 160;
+/** Per cent of the width from which the words of an attempt's end stand at its left. */
+const endAtLeftFrom = 70;
 /** Per cent of the width that a seam's words take, for the rows in which they stand. */
 const calloutWidth = 34;
 
@@ -114,7 +116,8 @@ export function StripView(props: {
           ))}
           {axis.brokenUntil !== undefined && (
             <span class="break" style={{ left: `${axis.brokenUntil / 2}%` }}>
-              ⫽ {duration(strip.queuedUntil - strip.from)}
+              {'// '}
+              {duration(strip.queuedUntil - strip.from)}
             </span>
           )}
         </div>
@@ -162,9 +165,11 @@ function LaneView({ lane, axis, track }: { lane: Lane; axis: Axis; track: Track 
         {track && <Rhythm track={track} axis={axis} />}
         {end && endPlace !== undefined && (
           <li
-            class={`lane-end ${endPlace > 84 ? 'at-left' : ''}`}
+            class={`lane-end ${endPlace > endAtLeftFrom ? 'at-left' : ''}`}
             data-tone={end.tone}
-            style={endPlace > 84 ? { right: `${100 - endPlace}%` } : { left: `${endPlace}%` }}
+            style={
+              endPlace > endAtLeftFrom ? { right: `${100 - endPlace}%` } : { left: `${endPlace}%` }
+            }
             title={attempt?.detail ?? undefined}
           >
             <span class="mark" aria-hidden="true">
@@ -232,12 +237,14 @@ function Rhythm({ track, axis }: { track: Track; axis: Axis }) {
 
 export const milliseconds = (ms: number): string => `${Math.round(ms).toLocaleString('en')} ms`;
 
-export const gapText = ({ gapMs, isEstimate }: Seam): string =>
-  `${isEstimate ? '≈ ' : ''}${milliseconds(gapMs)}`;
+export const gapText = ({ gapMs, isEstimate, isOpen }: Seam): string =>
+  `${isEstimate ? '≈ ' : ''}${milliseconds(gapMs)}${isOpen ? ' so far' : ''}`;
 
 /** Why an attempt was cut, in few words. */
-export const whyOf = ({ cut, isReset }: Seam): string =>
-  `${inWords(cut?.outcome ?? 'cut')}${isReset ? ', began anew' : ''}`;
+export function whyOf({ cut, isReset, isOpen }: Seam): string {
+  if (isOpen && !cut) return 'no text comes';
+  return `${inWords(cut?.outcome ?? 'cut')}${isReset ? ', began anew' : ''}`;
+}
 
 /** The rows of the seams' words, so that none covers another. */
 function calloutRows(seams: readonly Seam[], axis: Axis) {

@@ -17,6 +17,8 @@ export type Log = {
   items: readonly LogItem[];
   state: 'loading' | 'ready' | 'expired' | 'failed';
   isTruncated: boolean;
+  /** How often the log was read to its end. */
+  looks: number;
   failure: ApiFailure | undefined;
   /** Reads on after a failure. */
   refresh(): void;
@@ -24,7 +26,13 @@ export type Log = {
 
 type LogState = Omit<Log, 'refresh'>;
 
-const nothing: LogState = { items: [], state: 'loading', isTruncated: false, failure: undefined };
+const nothing: LogState = {
+  items: [],
+  state: 'loading',
+  isTruncated: false,
+  looks: 0,
+  failure: undefined,
+};
 
 /**
  * The log of a request's stream; of a running one, it grows. Nothing is asked while the page is hidden or the operator has
@@ -63,11 +71,13 @@ export function useLog(id: string, isOpen: boolean, hasLog: 'yes' | 'no' | 'late
           own.after = page.next ?? page.data.at(-1)?.entry ?? own.after;
           const isTruncated = own.items.length >= maxItems;
           if (page.data.length > 0 || page.next === null) {
-            setLog((before) =>
-              before.state === 'ready' && before.items === own.items
-                ? before
-                : { items: own.items, state: 'ready', isTruncated, failure: undefined },
-            );
+            setLog(({ looks }) => ({
+              items: own.items,
+              state: 'ready',
+              isTruncated,
+              looks: page.next === null ? looks + 1 : looks,
+              failure: undefined,
+            }));
           }
           if (isTruncated) return;
           if (page.next === null || page.data.length === 0) break;

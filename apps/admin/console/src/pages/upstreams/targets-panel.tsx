@@ -35,10 +35,12 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
         columns={[
           {
             title: 'Target',
+            width: '23%',
             cell: ({ target }) => <code title={target}>{target}</code>,
           },
           {
             title: 'Models',
+            width: '17%',
             isMinor: true,
             cell: ({ aliases }) =>
               aliases.length === 0 ? (
@@ -47,7 +49,7 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
                 <span title={aliases.join(', ')}>{aliases.join(', ')}</span>
               ),
           },
-          { title: 'State', cell: (row) => <State target={row} /> },
+          { title: 'State', width: '104px', cell: (row) => <State target={row} /> },
           {
             title: 'Why',
             isMinor: true,
@@ -55,6 +57,7 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
           },
           {
             title: 'Since',
+            width: '86px',
             isMinor: true,
             isNumber: true,
             cell: ({ since, state }) =>
@@ -64,18 +67,24 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
                 <span title={clock(since * 1000)}>{ago(since * 1000)}</span>
               ),
           },
-          { title: 'Next probe', isMinor: true, isNumber: true, cell: nextProbe },
+          { title: 'Next probe', width: '104px', isMinor: true, isNumber: true, cell: nextProbe },
           ...(areLimited
             ? [
                 {
                   title: 'Limits',
+                  width: '14%',
                   isMinor: true,
-                  cell: (row: Target) => limitsOf(row, config.data) || unknown,
+                  cell: (row: Target) => {
+                    const text = limitsOf(row, config.data);
+                    return <span title={text}>{text || unknown}</span>;
+                  },
                 },
               ]
             : []),
           {
             title: 'Order',
+            width: '92px',
+            isAction: true,
             cell: (row) => <Order target={row} all={targets} refresh={refresh} />,
           },
         ]}
@@ -87,10 +96,9 @@ export function TargetsPanel(props: { targets: readonly Target[]; refresh(): voi
 function State({ target: { state, opened_by: by } }: { target: Target }) {
   if (state === null) return <Badge>not asked yet</Badge>;
   return (
-    <Badge tone={tones[state] ?? 'quiet'}>
-      {state}
-      {by !== null && ` by ${by}`}
-    </Badge>
+    <span title={by === null ? undefined : `${state} by ${by}`}>
+      <Badge tone={tones[state] ?? 'quiet'}>{state}</Badge>
+    </span>
   );
 }
 

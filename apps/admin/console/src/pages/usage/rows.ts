@@ -82,12 +82,3 @@ export function stackOf(buckets: readonly Bucket[], measure: Measure): Stack {
   });
   return { times, groups: list };
 }
-
-/** What the rows' costs are short of: said wherever a sum is shown. */
-export function gapsOf(row: Pick<UsageRow, 'unpriced' | 'estimated'>): {
-  /** The true cost is higher. */
-  isPartial: boolean;
-  isEstimated: boolean;
-} {
-  return { isPartial: row.unpriced > 0, isEstimated: row.estimated > 0 };
-}

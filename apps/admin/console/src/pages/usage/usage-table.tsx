@@ -1,33 +1,18 @@
 import { queryOf } from '../../api/client.ts';
-import { count, percent, usd } from '../../ui/format.ts';
+import { Cost } from '../../ui/cost.tsx';
+import { count, percent } from '../../ui/format.ts';
 import { Empty } from '../../ui/panel.tsx';
 import type { Period } from '../../ui/periods.ts';
 import { Table } from '../../ui/table.tsx';
 import { termOf } from '../requests/filter.ts';
 import type { FilterName } from '../requests/filter.ts';
-import { gapsOf, nameOf, sorted } from './rows.ts';
+import { nameOf, sorted } from './rows.ts';
 import type { Grouping, UsageRow } from './rows.ts';
-
-/** A cost with what it is short of: `≥` where prices are unknown, `≈` where tokens are estimated. */
-export function Cost({ row }: { row: UsageRow }) {
-  const { isPartial, isEstimated } = gapsOf(row);
-  if (row.cost === null) return <span title="The price is unknown">unpriced</span>;
-  const mark = isPartial ? '≥ ' : isEstimated ? '≈ ' : '';
-  const why = [
-    isPartial && `the price of ${row.unpriced} requests is unknown`,
-    isEstimated && `the tokens of ${row.estimated} requests are estimated`,
-  ].filter((text) => text !== false);
-  return (
-    <span title={why.join('; ')}>
-      {mark}
-      {usd(row.cost)}
-    </span>
-  );
-}
 
 /** Groupings that the list of requests can be filtered by. */
 const filters: Partial<Record<Grouping, FilterName>> = {
   key: 'key',
+  user: 'user',
   model: 'model',
   provider: 'provider',
   status: 'status',
@@ -44,6 +29,7 @@ function hrefOf(row: UsageRow, grouping: Grouping, period: Period): string | und
 
 const titles: Partial<Record<Grouping, string>> = {
   key: 'Key',
+  user: 'User',
   model: 'Model',
   provider: 'Provider',
   status: 'Status',
@@ -67,7 +53,7 @@ export function UsageTable(props: {
       empty={<Empty>Nothing was used.</Empty>}
       columns={[
         { title: titles[grouping] ?? grouping, cell: (row) => timeOrName(row, grouping) },
-        { title: 'Cost', isNumber: true, cell: (row) => <Cost row={row} /> },
+        { title: 'Cost', isNumber: true, cell: (row) => <Cost {...row} /> },
         {
           title: 'Share',
           isMinor: true,

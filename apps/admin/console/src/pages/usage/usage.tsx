@@ -3,13 +3,14 @@ import { serverNow } from '../../api/server-clock.ts';
 import { queryOf } from '../../api/client.ts';
 import { useAllKnown, usePoll } from '../../api/use-poll.ts';
 import { Chart } from '../../ui/chart.tsx';
+import { Cost, isCostKnown } from '../../ui/cost.tsx';
 import { count, duration, percent, plural, usd } from '../../ui/format.ts';
 import { Answer, Empty, Figure, Figures, Loading, PageHead, Panel } from '../../ui/panel.tsx';
 import { PeriodButtons } from '../../ui/period-buttons.tsx';
 import { periodOf } from '../../ui/periods.ts';
 import type { Period } from '../../ui/periods.ts';
 import { useQueryState } from '../../ui/query-state.ts';
-import { Cost, UsageTable } from './usage-table.tsx';
+import { UsageTable } from './usage-table.tsx';
 import { measures, stackOf } from './rows.ts';
 import type { Bucket, Grouping, Measure, UsageRow } from './rows.ts';
 import './usage.css';
@@ -19,6 +20,7 @@ const everyMs = 15_000;
 
 const views = [
   { name: 'key', title: 'by key' },
+  { name: 'user', title: 'by user' },
   { name: 'model', title: 'by model' },
   { name: 'provider', title: 'by provider' },
   { name: 'status', title: 'by status' },
@@ -39,7 +41,7 @@ const formats: Record<Measure, (value: number) => string> = {
 
 type Series = { step_ms: number; data: Bucket[] };
 
-/** What the requests of a period used and cost: over time, and by key, model, provider or status. */
+/** What the requests of a period used and cost: over time, and by key, user, model, provider or status. */
 export function UsagePage() {
   const [periodName, choosePeriod] = useQueryState('period', '24h');
   const [by, chooseBy] = useQueryState('by', 'key');
@@ -51,7 +53,8 @@ export function UsagePage() {
   const from = `from={ago:${period.seconds}}`;
   const total = usePoll<{ data: UsageRow[] }>(`usage?${from}`, everyMs);
   const rows = usePoll<{ data: UsageRow[] }>(`usage?group_by=${grouping}&${from}`, everyMs);
-  const byPart = view === 'time' ? '' : `&by=${view}`;
+  // The ledger has series of a few values: users may be very many.
+  const byPart = view === 'time' || view === 'user' ? '' : `&by=${view}`;
   const series = usePoll<Series>(`series?${from}${byPart}`, everyMs);
   const isKnown = useAllKnown(total, rows, series);
   const head = (
@@ -137,11 +140,13 @@ function Totals({ row, period }: { row: UsageRow | undefined; period: Period }) 
       <Figures>
         <Figure
           label="Cost"
-          value={<Cost row={row} />}
+          value={<Cost {...row} />}
           note={
-            row.unpriced > 0
-              ? `without ${plural(row.unpriced, 'request')} of unknown price`
-              : 'every price is known'
+            !isCostKnown(row)
+              ? 'no price is known'
+              : row.unpriced > 0
+                ? `without ${plural(row.unpriced, 'request')} of unknown price`
+                : 'every price is known'
           }
         />
         <Figure
@@ -178,6 +183,13 @@ function SeriesPanel({ series, measure }: { series: Series; measure: Measure }) 
     [stack],
   );
   if (lines.length === 0) return null;
+  if (measure === 'cost' && series.data.every(({ cost }) => !cost)) {
+    return (
+      <Panel title="Cost">
+        <Empty>No price is known of what was used, so there is no cost to draw.</Empty>
+      </Panel>
+    );
+  }
   return (
     <Panel title={measureTitles[measure]} note={`per ${duration(series.step_ms)}`}>
       <Chart

@@ -160,6 +160,7 @@ function DeliveryTable(props: { of: Deliveries; state: string; refresh(): void }
           },
           {
             title: 'Actions',
+            isAction: true,
             cell: ({ id, event, state: now }) => (
               <span class="row-actions">
                 <ActionButton
