@@ -47,8 +47,21 @@ describe.skipIf(browserPath === undefined)('the login form', () => {
     await logIn(password);
     await page.getByRole('table', { name: 'Processes' }).waitFor();
     expect(await form.isVisible()).toBe(false);
+    expect(watched.misdeeds()).toEqual([]);
+
+    const other = await page.context().newPage();
+    await other.goto(`${fleet.url}/admin/console/fleet`);
+    const table = other.getByRole('table', { name: 'Processes' });
+    await table.waitFor();
     await page.getByRole('button', { name: 'Log out' }).click();
     await form.waitFor();
+    const otherForm = other.getByRole('dialog', { name: 'Log in' });
+    await otherForm.waitFor();
+    expect(await table.count(), 'a logout in one tab clears the others').toBe(0);
+    expect(await otherForm.innerText()).not.toContain('`');
+    await logIn(password);
+    await table.waitFor();
+    expect(await otherForm.count(), 'a login in one tab holds in the others').toBe(0);
     expect(watched.misdeeds()).toEqual([]);
     await watched.close();
   });

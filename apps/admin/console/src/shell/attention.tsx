@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { actionsDone } from '../ui/actions.tsx';
 import type { ApiFailure } from '../api/client.ts';
 import { usePoll } from '../api/use-poll.ts';
 
@@ -26,7 +27,19 @@ const everyMs = 5000;
 
 /** Critical conditions, on every page: a paused queue or a fleet without workers must not be overlooked. */
 export function AttentionBanner() {
-  const { data, failure } = usePoll<{ data: AttentionItem[] }>('attention', everyMs);
+  const { data, failure, refresh } = usePoll<{ data: AttentionItem[] }>('attention', everyMs);
+  // What an operator has just done may have ended a condition, or made one.
+  const done = actionsDone.value;
+  useEffect(() => {
+    if (done > 0) refresh();
+  }, [done]);
+  useEffect(
+    () => () => {
+      attention.value = undefined;
+      attentionCount.value = 0;
+    },
+    [],
+  );
   useEffect(() => {
     attentionFailure.value = failure;
     if (!data) return;

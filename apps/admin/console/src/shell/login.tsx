@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call, needsLogin } from '../api/client.ts';
-import { setClientKey } from '../api/client-key.ts';
 import { toFailure, usePoll } from '../api/use-poll.ts';
 import { keepOpen, tell } from '../ui/actions.tsx';
+import { announceSession, forgetSession } from './session-tabs.ts';
 
 export type Session = {
   user: string | null;
@@ -17,6 +17,12 @@ export type Session = {
 };
 
 export const useSession = (): Session | undefined => usePoll<Session>('session').data;
+
+const loginLead = (
+  <>
+    Log in with the user and the password of <code>admin</code> in the config.
+  </>
+);
 
 /** The login form, over the page that it interrupts: what the page shows and its fields stay. */
 export function Login() {
@@ -35,6 +41,7 @@ export function Login() {
         body: { user: fields.get('user'), password: fields.get('password') },
       });
       needsLogin.value = 'no';
+      announceSession('begun');
     } catch (error) {
       setFailure(toFailure(error).message);
     } finally {
@@ -57,7 +64,7 @@ export function Login() {
         <p>
           {needsLogin.value === 'expired'
             ? 'Your session has ended. Log in again: this page stays as it is.'
-            : 'Log in with the user and the password of `admin` in the config.'}
+            : loginLead}
         </p>
         <label>
           User
@@ -86,8 +93,8 @@ export function LogoutButton() {
   const logOut = async () => {
     try {
       await call('session', { method: 'DELETE' });
-      // The next operator at this browser finds neither the key nor what the page showed.
-      setClientKey('');
+      announceSession('ended');
+      forgetSession();
       location.assign('/admin');
     } catch (error) {
       tell(toFailure(error).message, 'bad');

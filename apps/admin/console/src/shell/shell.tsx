@@ -6,6 +6,7 @@ import { notice } from '../ui/actions.tsx';
 import { AttentionBanner } from './attention.tsx';
 import { Login } from './login.tsx';
 import { Navigation } from './navigation.tsx';
+import { PageBoundary } from './page-boundary.tsx';
 import { pageOf } from './pages.ts';
 import { Shortcuts } from './shortcuts.tsx';
 
@@ -38,8 +39,13 @@ export function Shell({ children }: { children: ComponentChildren }) {
       </div>
       <Navigation />
       <main id="main" tabIndex={-1}>
-        <AttentionBanner />
-        {children}
+        {/* Of a session that has expired the page stays; after a logout, also in another tab, none does. */}
+        {needsLogin.value !== 'first' && (
+          <>
+            <AttentionBanner />
+            <PageBoundary path={path}>{children}</PageBoundary>
+          </>
+        )}
       </main>
       {needsLogin.value !== 'no' && <Login />}
       <Shortcuts />

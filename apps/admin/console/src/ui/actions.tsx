@@ -19,6 +19,9 @@ export function tell(text: string, tone: Notice['tone'] = 'good'): void {
   noticeTimer = setTimeout(() => (notice.value = undefined), noticeMs);
 }
 
+/** How many actions have been carried out on this page. */
+export const actionsDone = signal(0);
+
 /**
  * A button that does something at the API: disabled while it is under way; its error is shown. With `confirm`, it asks
  * first, in these words.
@@ -38,6 +41,7 @@ export function ActionButton(props: {
     setBusy(true);
     try {
       const done = await props.act();
+      actionsDone.value += 1;
       if (typeof done === 'string') tell(done);
     } catch (error) {
       tell(toFailure(error).message, 'bad');

@@ -4,20 +4,21 @@ import { serverNow } from '../api/server-clock.ts';
 
 export const unknown = '–';
 
-/** `840 ms`, `3.42 s`, `12.1 min`, `3.4 h`, `2.1 d`. */
+/** `840 ms`, `3.42 s`, `30 s`, `12.1 min`, `3.4 h`, `2.1 d`. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return unknown;
   const abs = Math.abs(ms);
   if (abs < 1) return '0 ms';
   if (abs < 1000) return `${Math.round(ms)} ms`;
-  if (abs < 60_000) return `${(ms / 1000).toFixed(abs < 10_000 ? 2 : 1)} s`;
-  if (abs < 3_600_000) return `${tenths(ms / 60_000)} min`;
-  if (abs < 86_400_000) return `${tenths(ms / 3_600_000)} h`;
-  return `${tenths(ms / 86_400_000)} d`;
+  if (abs < 60_000) return `${rounded(ms / 1000, abs < 10_000 ? 2 : 1)} s`;
+  if (abs < 3_600_000) return `${rounded(ms / 60_000, 1)} min`;
+  if (abs < 86_400_000) return `${rounded(ms / 3_600_000, 1)} h`;
+  return `${rounded(ms / 86_400_000, 1)} d`;
 }
 
-/** `1.5`, `15`. */
-const tenths = (value: number): string => value.toFixed(1).replace(/\.0$/, '');
+/** `1.5`, `15`: with so many decimals at most. */
+const rounded = (value: number, decimals: number): string =>
+  String(Number(value.toFixed(decimals)));
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });

@@ -54,7 +54,7 @@ describe('a field of the config', () => {
 
 test('a side of a difference has its value, and its reading if it has a unit', () => {
   const difference = { path: 'models.a.b.timeoutMs', from: 1000, to: null, needs_restart: false };
-  expect(sideOf(difference, 1000)).toBe('1000 (1.00 s)');
+  expect(sideOf(difference, 1000)).toBe('1000 (1 s)');
   expect(sideOf({ ...difference, path: 'shards' }, 2)).toBe('2');
 });
 

@@ -1,4 +1,5 @@
 import { attention, attentionFailure } from '../../shell/attention.tsx';
+import type { AttentionItem } from '../../shell/attention.tsx';
 import { Badge, Empty, Failure, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
 import { ago } from '../../ui/format.ts';
@@ -9,16 +10,16 @@ const tones: Record<'critical' | 'warning' | 'info', Tone> = {
   info: 'info',
 };
 
-/** What an operator should look at, worst first. */
-export function AttentionPanel() {
-  const items = attention.value;
+/** What an operator should look at, worst first; `more`: what the figures of this page show. */
+export function AttentionPanel({ more }: { more: readonly AttentionItem[] }) {
+  const items = [...(attention.value ?? []), ...more];
   const failure = attentionFailure.value;
   return (
     <Panel title="Needs attention">
       {failure && <Failure failure={failure} />}
-      {!failure && items?.length === 0 && <Empty>Nothing needs attention.</Empty>}
+      {!failure && items.length === 0 && <Empty>Nothing needs attention.</Empty>}
       <ul class="attention">
-        {items?.map((item) => (
+        {items.map((item) => (
           <li key={item.code + item.title}>
             <Badge tone={tones[item.severity]}>{item.severity}</Badge>
             <div>

@@ -7,7 +7,7 @@ import { periodOf } from '../../ui/periods.ts';
 import { useQueryState } from '../../ui/query-state.ts';
 import { AttentionPanel } from './attention-panel.tsx';
 import { LivePanel } from './live-panel.tsx';
-import { SavedPanel } from './saved-panel.tsx';
+import { SavedPanel, budgetItems } from './saved-panel.tsx';
 import type { Summary } from './saved-panel.tsx';
 import { SeriesPanel } from './series-panel.tsx';
 import type { Series } from './series-panel.tsx';
@@ -41,7 +41,7 @@ export function Home() {
           )}
           <div class="columns">
             <LivePanel live={live} />
-            <AttentionPanel />
+            <AttentionPanel more={budgetItems(summary.data, period)} />
           </div>
           {series.data !== undefined && summary.data?.requests !== 0 && (
             <SeriesPanel series={series.data} />

@@ -2,6 +2,7 @@ import { queryOf } from '../../api/client.ts';
 import { Cost, isCostKnown } from '../../ui/cost.tsx';
 import { count, duration, percent, percentDown, plural, usd } from '../../ui/format.ts';
 import { Figure, Figures, Panel } from '../../ui/panel.tsx';
+import type { AttentionItem } from '../../shell/attention.tsx';
 import type { Period } from '../../ui/periods.ts';
 
 /** `GET /admin/summary`. */
@@ -105,6 +106,22 @@ function savedNote({ tokens_not_paid_twice: tokens, saved_cost: cost }: Summary)
 /** The list of the requests that a figure counts. */
 const listOf = (period: Period, ...terms: string[]): string =>
   `/admin/console/requests${queryOf({ q: [...terms, `last:${period.name}`].join(' ') })}`;
+
+/** The error budget of the period, if it is used up: the control plane itself looks at the last minutes only. */
+export function budgetItems(summary: Summary | undefined, period: Period): AttentionItem[] {
+  if (!summary || summary.error_budget.left >= 0) return [];
+  const { failed, completed, error_budget: budget } = summary;
+  return [
+    {
+      code: 'error_budget',
+      severity: 'warning',
+      title: 'Availability is below its goal',
+      detail: `${plural(failed, 'request')} of ${count(failed + completed)} failed in the last ${period.title}; the goal of ${percent(budget.objective, 1)} allows ${count(Math.floor(budget.allowed))}.`,
+      since_at: null,
+      link: listOf(period, 'status:failed'),
+    },
+  ];
+}
 
 /** What the error budget of the period still allows. */
 function budgetNote({ failed, error_budget: { objective, allowed, left } }: Summary): string {

@@ -1,7 +1,7 @@
 import { useMemo } from 'preact/hooks';
 import { Chart } from '../../ui/chart.tsx';
 import { count, duration, usd } from '../../ui/format.ts';
-import { Panel } from '../../ui/panel.tsx';
+import { Empty, Panel } from '../../ui/panel.tsx';
 
 type Bucket = {
   at: string;
@@ -68,12 +68,16 @@ export function SeriesPanel({ series }: { series: Series }) {
         />
       </Panel>
       <Panel title="Cost" note={`per ${duration(series.step_ms)}`}>
-        <Chart
-          label="Cost over time"
-          times={of.times}
-          format={usd}
-          lines={[{ label: 'cost', color: 'series-3', values: of.cost, isFilled: true }]}
-        />
+        {of.cost.some((cost) => cost !== null && cost > 0) ? (
+          <Chart
+            label="Cost over time"
+            times={of.times}
+            format={usd}
+            lines={[{ label: 'cost', color: 'series-3', values: of.cost, isFilled: true }]}
+          />
+        ) : (
+          <Empty>No price is known of what was used, so there is no cost to draw.</Empty>
+        )}
       </Panel>
     </div>
   );

@@ -13,6 +13,7 @@ import { KeyForm } from './key-form.tsx';
 import { limitsText, modelsText, priorityText, statusTones } from './key-list.tsx';
 import type { KeyUsage } from './key-list.tsx';
 import './keys.css';
+import { useHasAdmin } from './no-admin.tsx';
 import { RotateDialog, SecretDialog } from './secret-dialog.tsx';
 import type { Key, KeyWithSecret } from './types.ts';
 import { useAliases } from './use-aliases.ts';
@@ -46,12 +47,21 @@ export function KeyDetail() {
 
 function Actions({ of: key, refresh }: { of: Key; refresh(): void }) {
   const aliases = useAliases();
+  const hasAdmin = useHasAdmin();
   const [open, setOpen] = useState<'form' | 'rotate'>();
   const [rotated, setRotated] = useState<KeyWithSecret>();
   const close = () => setOpen(undefined);
   const isFixed = key.source === 'config';
   const isEnded = key.status === 'revoked';
   if (isFixed) return <span class="note">It is changed in the config.</span>;
+  if (hasAdmin === false) {
+    return (
+      <span class="note">
+        No key can be changed: the config has no <code>admin</code>.{' '}
+        <a href="/admin/console/keys">What to do</a>
+      </span>
+    );
+  }
   if (isEnded) return <span class="note">A revoked key does not come back.</span>;
   const revoke = async () => {
     await call(`keys/${encodeURIComponent(key.id)}`, { method: 'DELETE' });

@@ -10,6 +10,7 @@ import { Table } from '../../ui/table.tsx';
 import { BudgetCell } from './budget-use.tsx';
 import { KeyForm } from './key-form.tsx';
 import './keys.css';
+import { FirstKeyDialog, LockedPanel, useHasAdmin } from './no-admin.tsx';
 import { SecretDialog } from './secret-dialog.tsx';
 import type { Key, KeyWithSecret } from './types.ts';
 import { useAliases } from './use-aliases.ts';
@@ -44,7 +45,12 @@ export function KeyList() {
   const [filter, setFilter] = useQueryState('q');
   const [ended, setEnded] = useQueryState('ended');
   const [isCreating, setCreating] = useState(false);
+  const [isWarned, setWarned] = useState(false);
   const [created, setCreated] = useState<KeyWithSecret>();
+  const hasKeys = keys.data !== undefined && keys.data.data.length > 0;
+  const hasAdmin = useHasAdmin();
+  const isLocked = hasAdmin === false && hasKeys;
+  const isFirst = hasAdmin === false && !hasKeys;
 
   return (
     <>
@@ -52,10 +58,17 @@ export function KeyList() {
         title="Keys"
         lead="What clients show to be served, and what each of them may do. Keys of the config are changed there."
       >
-        <button type="button" class="primary" onClick={() => setCreating(true)}>
+        <button
+          type="button"
+          class="primary"
+          disabled={isLocked || keys.data === undefined}
+          title={isLocked ? 'The config has no admin' : undefined}
+          onClick={() => (isFirst ? setWarned(true) : setCreating(true))}
+        >
           Create a key
         </button>
       </PageHead>
+      {isLocked && <LockedPanel />}
       <div class="filter-bar">
         <input
           data-filter
@@ -85,6 +98,15 @@ export function KeyList() {
           </Panel>
         )}
       </Answer>
+      {isWarned && (
+        <FirstKeyDialog
+          onClose={() => setWarned(false)}
+          onGoOn={() => {
+            setWarned(false);
+            setCreating(true);
+          }}
+        />
+      )}
       {isCreating && (
         <KeyForm
           aliases={aliases}

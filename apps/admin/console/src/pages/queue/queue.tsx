@@ -1,6 +1,9 @@
 import { serverNow } from '../../api/server-clock.ts';
+import { call } from '../../api/client.ts';
 import { usePoll } from '../../api/use-poll.ts';
-import { ago, count, duration, shortId, unknown } from '../../ui/format.ts';
+import { useSession } from '../../shell/login.tsx';
+import { ActionButton } from '../../ui/actions.tsx';
+import { ago, count, duration, plural, shortId, unknown } from '../../ui/format.ts';
 import { Meter } from '../../ui/meter.tsx';
 import { Answer, Empty, Figure, Figures, PageHead, Panel } from '../../ui/panel.tsx';
 import { Table } from '../../ui/table.tsx';
@@ -11,8 +14,9 @@ const everyMs = 1000;
 /** Requests of the list, by their position. */
 const most = 200;
 
-/** Who waits, and why. */
+/** Which requests wait, and why; an operator can pause the queue if the config allows it. */
 export function Queue() {
+  const session = useSession();
   const queue = usePoll<QueueAnswer>(`queue?limit=${most}`, everyMs);
   return (
     <>
@@ -20,6 +24,9 @@ export function Queue() {
         title="Queue"
         lead="The requests that no worker runs yet, and why each of them waits."
       >
+        {session?.board === 'remove' && queue.data && (
+          <PauseButton isPaused={queue.data.paused_shards.length > 0} refresh={queue.refresh} />
+        )}
         <a class="button" href="/admin/console/board">
           Bull Board
         </a>
@@ -27,10 +34,17 @@ export function Queue() {
       <Answer of={queue} what="the queue">
         {(data) => (
           <>
-            <Paused queue={data} />
+            <Paused queue={data} canResume={session?.board === 'remove'} />
             <QueueFigures queue={data} />
             {data.by_key.length > 0 && <Keys queue={data} />}
             <WaitingList queue={data} />
+            {session?.board === 'read-only' && (
+              <p class="note">
+                To pause the queue here, or to remove requests in Bull Board, set{' '}
+                <code>board: remove</code> in the config and restart the fleet. To stop one worker
+                from taking requests, drain it on the page <a href="/admin/console/fleet">Fleet</a>.
+              </p>
+            )}
           </>
         )}
       </Answer>
@@ -38,15 +52,41 @@ export function Queue() {
   );
 }
 
-function Paused({ queue: { paused_shards: paused, waiting } }: { queue: QueueAnswer }) {
+/** Pauses or resumes the queue of all shards. */
+function PauseButton({ isPaused, refresh }: { isPaused: boolean; refresh(): void }) {
+  const give = (order: 'pause' | 'resume') => async () => {
+    // Bull Board has the orders; `board: remove` allows them.
+    await call(`queues/api/queues/${order}`, { method: 'PUT' });
+    refresh();
+    return order === 'pause' ? 'The queue is paused.' : 'The queue is resumed.';
+  };
+  return isPaused ? (
+    <ActionButton tone="primary" act={give('resume')}>
+      Resume the queue
+    </ActionButton>
+  ) : (
+    <ActionButton
+      act={give('pause')}
+      confirm="No worker takes a request until the queue is resumed: new requests wait, then fail. Those that run go on."
+    >
+      Pause the queue
+    </ActionButton>
+  );
+}
+
+function Paused(props: { queue: QueueAnswer; canResume: boolean }) {
+  const { paused_shards: paused, waiting } = props.queue;
   if (paused.length === 0) return null;
   return (
     <p class="banner" data-tone="bad" role="status">
       <strong>The queue is paused</strong>{' '}
       {paused.length === 1 ? `(shard ${paused[0]})` : `(shards ${paused.join(', ')})`}: no worker
-      takes a request. {waiting > 0 && `${count(waiting)} wait. `}
-      <a href="/admin/console/board">Resume it in Bull Board</a>, where <code>board: remove</code>{' '}
-      allows it.
+      takes a request. {waiting > 0 && `${plural(waiting, 'request')} in the queue. `}
+      {!props.canResume && (
+        <>
+          To resume it here, set <code>board: remove</code> in the config and restart the fleet.
+        </>
+      )}
     </p>
   );
 }
