@@ -61,7 +61,7 @@ export type Screen = {
   theme: 'light' | 'dark';
 };
 
-export const desktop = { width: 1360, height: 900 };
+export const desktop = { width: 1280, height: 800 };
 export const phone = { width: 390, height: 844 };
 
 export type WatchedPage = {

@@ -140,6 +140,7 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
       // A phone scrolls in one direction.
       const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
       expect(overflow).toBeLessThanOrEqual(0);
+      if (screen.width === desktop.width) expect(await cutTables(page)).toEqual([]);
       expect(watched.misdeeds()).toEqual([]);
     });
 
@@ -200,6 +201,37 @@ describe.skipIf(browserPath === undefined)('the console in a browser', () => {
     await watched.close();
   });
 
+  test('an answer in the playground goes on while its page is loaded anew, and while another page is open', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    const { page } = watched;
+    await visit(watched, '/admin/console/playground?model=story');
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    const text = page.getByRole('region', { name: 'Text of the answer' });
+    await expect.poll(() => text.innerText()).toContain('w12');
+    await page.reload();
+    await expect.poll(() => text.innerText()).toContain('w25');
+    await page.getByRole('link', { name: 'Fleet' }).click();
+    await page.getByRole('table', { name: 'Processes' }).waitFor();
+    await page.getByRole('link', { name: 'Playground' }).click();
+    await page.getByRole('button', { name: 'Ask further' }).waitFor();
+    const words = (await text.innerText()).match(/w\d+/g);
+    expect(words).toEqual(Array.from({ length: 110 }, (_, index) => `w${index + 10}`));
+    expect(watched.misdeeds()).toEqual([]);
+    await watched.close();
+  });
+
+  test('a page that throws leaves the navigation and the other pages as they are', async () => {
+    const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
+    const { page } = watched;
+    await page.route('**/admin/fleet', (route) => route.fulfill({ json: {} }));
+    await visit(watched, '/admin/console/fleet');
+    const heading = page.locator('main h1');
+    await expect.poll(() => heading.innerText()).toBe('This page has failed');
+    await page.getByRole('link', { name: 'Upstreams' }).click();
+    await expect.poll(() => heading.innerText()).toBe('Upstreams');
+    await watched.close();
+  });
+
   test('a request that does not exist says so', async () => {
     const watched = await openPage(browser, { ...desktop, theme: 'light' }, fleet.url);
     await visit(watched, `/admin/console/requests/${encodeURIComponent(script)}`);
@@ -225,6 +257,12 @@ async function idOf(query: string): Promise<string> {
   if (!found) throw new Error(`no request matches ${query}`);
   return found.id;
 }
+
+/** The names of tables that are wider than their frames. */
+const cutTables = (page: WatchedPage['page']) =>
+  page.evaluate(`[...document.querySelectorAll('.table-frame')]
+    .filter((frame) => frame.scrollWidth > frame.clientWidth)
+    .map((frame) => frame.querySelector('table').getAttribute('aria-label'))`);
 
 const target = (provider: string, model: string) => ({
   provider,

@@ -2,7 +2,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { duration } from '../../ui/format.ts';
 import { Badge, Empty, Panel } from '../../ui/panel.tsx';
 import type { Tone } from '../../ui/panel.tsx';
-import { happenings } from './happenings.ts';
+import { eventsOf } from './events.ts';
+import { clockNow } from './kept.ts';
 import { isOver, maxTextLength } from './transcript.ts';
 import type { Piece, Seam, Status, Transcript } from './transcript.ts';
 import type { Answer } from './use-answer.ts';
@@ -25,8 +26,8 @@ export function AnswerPanel({ answer, goOn }: { answer: Answer | undefined; goOn
       </Panel>
     );
   }
-  const { transcript, deeds } = answer;
-  const told = happenings(transcript, deeds);
+  const { transcript, faults } = answer;
+  const events = eventsOf(transcript, faults);
   return (
     <Panel
       title="Answer"
@@ -40,8 +41,8 @@ export function AnswerPanel({ answer, goOn }: { answer: Answer | undefined; goOn
       }
     >
       <AnswerText transcript={transcript} />
-      <ul class="happenings" aria-live="polite" aria-label="What happened">
-        {told.map(({ key, text, tone }) => (
+      <ul class="answer-events" aria-live="polite" aria-label="What happened">
+        {events.map(({ key, text, tone }) => (
           <li key={key} data-tone={tone}>
             {text}
           </li>
@@ -117,9 +118,9 @@ const clockEveryMs = 50;
 
 /** Where the next text comes; counts the pause while there is one. */
 function Caret({ transcript }: { transcript: Transcript }) {
-  const [now, setNow] = useState(() => performance.now());
+  const [now, setNow] = useState(() => clockNow());
   useEffect(() => {
-    const timer = setInterval(() => setNow(performance.now()), clockEveryMs);
+    const timer = setInterval(() => setNow(clockNow()), clockEveryMs);
     return () => clearInterval(timer);
   }, []);
   const { lastAt, sentAt, queue } = transcript;

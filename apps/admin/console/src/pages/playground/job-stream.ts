@@ -12,8 +12,8 @@ export type JobBody = {
 };
 
 export type JobReader = {
-  /** `data` is parsed JSON. */
-  event(name: string, data: unknown): void;
+  /** `data` is parsed JSON. `entry`: the event's id, from which the stream can be read on. */
+  event(name: string, data: unknown, entry: string | undefined): void;
   /** The connection broke; the next one reads on behind the last event. */
   broken(): void;
 };
@@ -63,15 +63,19 @@ export async function cancelJob(id: string): Promise<void> {
 export type Cutter = { cut(): void };
 
 /**
- * Reads the events of a job to their end, over as many connections as it takes.
+ * Reads the events of a job to their end, over as many connections as it takes; those behind `after` if it is given.
  * @throws ApiFailure if the ingress refuses the reader or stays away; the abort's reason after `signal`
  */
 export async function readJob(
   id: string,
   reader: JobReader,
-  { signal, cutter }: { signal: AbortSignal; cutter: Cutter },
+  {
+    signal,
+    cutter,
+    after: first,
+  }: { signal: AbortSignal; cutter: Cutter; after?: string | undefined },
 ): Promise<void> {
-  let after: string | undefined;
+  let after = first;
   for (let tries = 0; tries < maxTries; tries += 1) {
     if (tries > 0) await wait(Math.min(longestWaitMs, firstWaitMs * 2 ** (tries - 1)), signal);
     const connection = new AbortController();
@@ -85,7 +89,7 @@ export async function readJob(
         event(name, data, entry) {
           heard.event = true;
           after = entry ?? after;
-          reader.event(name, data);
+          reader.event(name, data, entry);
         },
       });
       if (isEnd) return;

@@ -12,6 +12,7 @@ import { Composer } from './composer.tsx';
 import { chooseModel, firstDraft, toBody } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { FactsPanel } from './facts-panel.tsx';
+import { keepDraft, keptDraft } from './kept.ts';
 import { isOver } from './transcript.ts';
 import { useAnswer } from './use-answer.ts';
 import './playground.css';
@@ -23,7 +24,8 @@ const killAfter = 25;
 export function Playground() {
   const { names, failure, refresh } = useModels();
   const [wanted, setWanted] = useQueryState('model');
-  const [draft, setDraft] = useState<Draft>(firstDraft);
+  const [draft, setDraft] = useState<Draft>(() => keptDraft() ?? firstDraft);
+  useEffect(() => keepDraft(draft), [draft]);
   const [killsWorker, setKillsWorker] = useState(false);
   const control = useAnswer();
   const session = usePoll<Session>('session');

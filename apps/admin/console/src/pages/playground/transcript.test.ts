@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { happenings } from './happenings.ts';
-import type { Deed } from './happenings.ts';
+import { eventsOf } from './events.ts';
+import type { Fault } from './events.ts';
 import { addEvent, maxTextLength, startTranscript, tokensPerSecond } from './transcript.ts';
 import type { Transcript } from './transcript.ts';
 
@@ -53,7 +53,7 @@ test('a takeover is a seam at its place in the text, with the pause that the rea
   expect(tokensPerSecond(transcript)).toBeCloseTo(18.3, 1);
 });
 
-test.each<[string, Deed[], string]>([
+test.each<[string, Fault[], string]>([
   [
     'that the operator killed',
     [{ action: 'kill-worker', at: 140, token: 2, subject: 'worker-a' }],
@@ -64,10 +64,8 @@ test.each<[string, Deed[], string]>([
     [],
     'Its worker was lost at token 2; another worker continued 104 ms later at simulated-backup.',
   ],
-])('a takeover after a worker %s is told in one sentence', (_, deeds, sentence) => {
-  expect(happenings(read(killed), deeds)).toEqual([
-    { key: 'seam 0', text: sentence, tone: 'seam' },
-  ]);
+])('a takeover after a worker %s is one sentence', (_, faults, sentence) => {
+  expect(eventsOf(read(killed), faults)).toEqual([{ key: 'seam 0', text: sentence, tone: 'seam' }]);
 });
 
 test('attempts that come to nothing at a seam are one seam, which names the last of them', () => {
@@ -80,8 +78,8 @@ test('attempts that come to nothing at a seam are one seam, which names the last
   ]);
   expect(transcript.seams).toHaveLength(1);
   expect(transcript.attempts).toHaveLength(3);
-  const stalled: Deed = { action: 'stall', at: 110, token: 1, subject: 'a' };
-  expect(happenings(transcript, [stalled])[0]?.text).toBe(
+  const stalled: Fault = { action: 'stall', at: 110, token: 1, subject: 'a' };
+  expect(eventsOf(transcript, [stalled])[0]?.text).toBe(
     'a fell silent at token 1; c continued 2,300 ms later, with a new answer whose beginning the worker held back.',
   );
 });
@@ -89,7 +87,7 @@ test('attempts that come to nothing at a seam are one seam, which names the last
 test('a seam without text behind it has no pause yet', () => {
   const transcript = read(killed.slice(0, 6));
   expect(transcript.seams[0]?.gapMs).toBeUndefined();
-  expect(happenings(transcript, [])[0]?.text).toMatch(/another worker is about to continue at/);
+  expect(eventsOf(transcript, [])[0]?.text).toMatch(/another worker is about to continue at/);
 });
 
 test('another attempt before the first text is none of the reader’s seams', () => {
@@ -115,14 +113,14 @@ test('a reset discards the text and its seams', () => {
     seams: [],
     pieces: [{ kind: 'answer', text: 'Anew' }],
   });
-  expect(happenings(transcript, [])).toHaveLength(1);
+  expect(eventsOf(transcript, [])).toHaveLength(1);
 });
 
-test('a lost connection of the page is told, and is no seam', () => {
-  const cut: Deed = { action: 'connection', at: 110, token: 1, subject: undefined };
-  const told = happenings(read(killed), [cut]);
-  expect(told.map(({ tone }) => tone)).toEqual(['quiet', 'seam']);
-  expect(told[1]?.text).toMatch(/^Its worker was lost/);
+test('a connection that the page lost is an event, and no seam', () => {
+  const cut: Fault = { action: 'connection', at: 110, token: 1, subject: undefined };
+  const events = eventsOf(read(killed), [cut]);
+  expect(events.map(({ tone }) => tone)).toEqual(['quiet', 'seam']);
+  expect(events[1]?.text).toMatch(/^Its worker was lost/);
 });
 
 test('reasoning and tool calls are kept apart from the answer', () => {

@@ -2,17 +2,20 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiFailure, call } from '../../api/client.ts';
 import { toFailure } from '../../api/use-poll.ts';
 import { tell } from '../../ui/actions.tsx';
-import type { Deed } from './happenings.ts';
+import type { Fault } from './events.ts';
 import { cancelJob, createJob, readJob } from './job-stream.ts';
 import type { Cutter, JobBody } from './job-stream.ts';
+import { clockNow, keepAnswer, keptAnswer } from './kept.ts';
 import { addEvent, failWith, isOver, startTranscript } from './transcript.ts';
 import type { Transcript } from './transcript.ts';
 
-/** One answer: the newest state of its stream, and what the operator broke. */
+/** One answer: the newest state of its stream, and what the operator did to it. */
 export type Answer = {
   id: string | undefined;
   transcript: Transcript;
-  deeds: readonly Deed[];
+  faults: readonly Fault[];
+  /** The id of its last event; undefined: none came, or none has an id. */
+  after: string | undefined;
   /** The connection is away at this moment. */
   isReconnecting: boolean;
 };
@@ -30,16 +33,18 @@ export type AnswerControl = {
   clear(): void;
 };
 
-/** Deeds that are kept for one answer. */
-const maxDeeds = 50;
+/** Faults that are kept for one answer. */
+const maxFaults = 50;
+/** Why the reader of an answer stops: the page is left, and the request goes on. */
+const isLeft = 'left';
 
 /**
- * Streams one answer at a time. The state is rendered once per frame, however many chunks come. Leaving the page cancels the
- * request.
+ * Streams one answer at a time. The state is rendered once per frame, however many chunks come. A request whose page is left
+ * or loaded anew goes on; the page reads on behind the last event that it had.
  */
 export function useAnswer(): AnswerControl {
-  const [answer, setAnswer] = useState<Answer | undefined>(undefined);
-  const latest = useRef<Answer | undefined>(undefined);
+  const [answer, setAnswer] = useState<Answer | undefined>(keptAnswer);
+  const latest = useRef(answer);
   const run = useRef<{ over: AbortController; cutter: Cutter } | undefined>(undefined);
   const frame = useRef(0);
 
@@ -63,33 +68,56 @@ export function useAnswer(): AnswerControl {
     }
   }, []);
 
-  useEffect(
-    () => () => {
-      cancelAnimationFrame(frame.current);
-      drop();
+  const read = useCallback(
+    (source: Source) => {
+      const over = new AbortController();
+      const cutter: Cutter = { cut() {} };
+      run.current = { over, cutter };
+      const ofThisRun = (change: (before: Answer) => Answer) => {
+        if (!over.signal.aborted) update(change);
+      };
+      void stream(source, { signal: over.signal, cutter, update: ofThisRun });
     },
-    [drop],
+    [update],
   );
+
+  const note = useCallback(
+    (action: Fault['action'], at: number, subject?: string) =>
+      update((before) => {
+        const fault: Fault = { action, at, token: before.transcript.tokens, subject };
+        return { ...before, faults: [...before.faults, fault].slice(-maxFaults) };
+      }),
+    [update],
+  );
+
+  useEffect(() => {
+    const found = latest.current;
+    if (found?.id !== undefined && !isOver(found.transcript)) {
+      note('reload', clockNow());
+      read({ id: found.id, after: found.after });
+    }
+    const keep = () => keepAnswer(latest.current);
+    addEventListener('pagehide', keep);
+    return () => {
+      removeEventListener('pagehide', keep);
+      keep();
+      cancelAnimationFrame(frame.current);
+      const { current } = latest;
+      if (current && !isOver(current.transcript)) {
+        tell('The answer goes on: the playground shows it when you come back.');
+      }
+      run.current?.over.abort(isLeft);
+    };
+  }, [note, read]);
 
   const send = useCallback(
     (body: JobBody) => {
       drop();
-      const over = new AbortController();
-      const cutter: Cutter = { cut() {} };
-      run.current = { over, cutter };
-      latest.current = {
-        id: undefined,
-        transcript: startTranscript(performance.now()),
-        deeds: [],
-        isReconnecting: false,
-      };
+      latest.current = newAnswer(undefined);
       setAnswer(latest.current);
-      const ofThisRun = (change: (before: Answer) => Answer) => {
-        if (!over.signal.aborted) update(change);
-      };
-      void stream(body, { signal: over.signal, cutter, update: ofThisRun });
+      read({ body });
     },
-    [drop, update],
+    [drop, read],
   );
 
   const stop = useCallback(() => {
@@ -103,24 +131,15 @@ export function useAnswer(): AnswerControl {
     run.current?.over.abort();
     update((before) => ({
       ...before,
-      transcript: addEvent(before.transcript, 'cancelled', {}, performance.now()),
+      transcript: addEvent(before.transcript, 'cancelled', {}, clockNow()),
     }));
   }, [update]);
-
-  const note = useCallback(
-    (action: Deed['action'], at: number, subject?: string) =>
-      update((before) => {
-        const deed: Deed = { action, at, token: before.transcript.tokens, subject };
-        return { ...before, deeds: [...before.deeds, deed].slice(-maxDeeds) };
-      }),
-    [update],
-  );
 
   const breakIt = useCallback(
     async (action: ChaosAction) => {
       const request = latest.current?.id;
       // Noted before the call: the seam can come before its answer.
-      const at = performance.now();
+      const at = clockNow();
       const { done } = await call<{ done: readonly unknown[] }>('chaos', {
         method: 'POST',
         body: { action, ...(request === undefined ? {} : { request }) },
@@ -131,43 +150,57 @@ export function useAnswer(): AnswerControl {
   );
 
   const cutConnection = useCallback(() => {
-    note('connection', performance.now());
+    note('connection', clockNow());
     run.current?.cutter.cut();
   }, [note]);
 
   const clear = useCallback(() => {
     drop();
     latest.current = undefined;
+    keepAnswer(undefined);
     setAnswer(undefined);
   }, [drop]);
 
   return { answer, send, stop, breakIt, cutConnection, clear };
 }
 
+const newAnswer = (id: string | undefined): Answer => ({
+  id,
+  transcript: startTranscript(clockNow()),
+  faults: [],
+  after: undefined,
+  isReconnecting: false,
+});
+
 type Update = (change: (before: Answer) => Answer) => void;
 
+/** A new request, or one whose stream is read on. */
+type Source = { body: JobBody } | { id: string; after: string | undefined };
+
 async function stream(
-  body: JobBody,
+  source: Source,
   { signal, cutter, update }: { signal: AbortSignal; cutter: Cutter; update: Update },
 ): Promise<void> {
   try {
-    const id = await createJob(body);
-    if (signal.aborted) return await cancelJob(id);
+    const id = 'id' in source ? source.id : await createJob(source.body);
+    if (signal.aborted && signal.reason !== isLeft) return await cancelJob(id);
+    if (signal.aborted) return keepAnswer(newAnswer(id));
     update((before) => ({ ...before, id }));
     await readJob(
       id,
       {
-        event(name, data) {
-          const at = performance.now();
+        event(name, data, entry) {
+          const at = clockNow();
           update((before) => ({
             ...before,
+            after: entry ?? before.after,
             isReconnecting: false,
             transcript: addEvent(before.transcript, name, data, at),
           }));
         },
         broken: () => update((before) => ({ ...before, isReconnecting: true })),
       },
-      { signal, cutter },
+      { signal, cutter, after: 'id' in source ? source.after : undefined },
     );
     update((before) => ({ ...before, isReconnecting: false }));
   } catch (error) {
@@ -180,7 +213,7 @@ const failed = (error: unknown) => {
   return (before: Answer): Answer => ({
     ...before,
     isReconnecting: false,
-    transcript: failWith(before.transcript, code, message, performance.now()),
+    transcript: failWith(before.transcript, code, message, clockNow()),
   });
 };
 

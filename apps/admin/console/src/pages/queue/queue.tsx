@@ -11,6 +11,8 @@ import type { QueueAnswer, Waiting } from './types.ts';
 import './queue.css';
 
 const everyMs = 1000;
+/** Milliseconds for which the control plane answers with the same look at the fleet. */
+const sharedLookMs = 550;
 /** Requests of the list, by their position. */
 const most = 200;
 
@@ -57,6 +59,8 @@ function PauseButton({ isPaused, refresh }: { isPaused: boolean; refresh(): void
   const give = (order: 'pause' | 'resume') => async () => {
     // Bull Board has the orders; `board: remove` allows them.
     await call(`queues/api/queues/${order}`, { method: 'PUT' });
+    // All who look at the queue within half a second share one look, which may be from before the order.
+    await new Promise((resolve) => setTimeout(resolve, sharedLookMs));
     refresh();
     return order === 'pause' ? 'The queue is paused.' : 'The queue is resumed.';
   };
