@@ -6,7 +6,7 @@ import { time, timeOrNull } from '../api/views.ts';
 import type { LiveSample } from './sample.ts';
 import { keyOf } from './view.ts';
 
-/* `GET /admin/queue`: who waits, and why. Pure. */
+/* `GET /admin/queue`: the requests that wait, with the reason of each. Pure. */
 
 /** Keys in one answer. */
 const maxKeys = 200;
