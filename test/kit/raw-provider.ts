@@ -1,10 +1,13 @@
 import { createServer } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** A provider that answers every request with the same bytes, for answers that the simulator does not make. */
 export type RawProvider = {
   /** Including the path of the API's version, for `baseUrl` of a provider. */
   readonly baseUrl: string;
+  /** The POST requests that it got, oldest first. */
+  readonly received: readonly { headers: IncomingHttpHeaders; body: string }[];
   close(): Promise<void>;
 };
 
@@ -12,6 +15,7 @@ export type RawProvider = {
 export async function startRawProvider(
   answers: Readonly<Record<string, { contentType: string; body: string }>>,
 ): Promise<RawProvider> {
+  const received: { headers: IncomingHttpHeaders; body: string }[] = [];
   const server = createServer((request, response) => {
     let text = '';
     request.setEncoding('utf8');
@@ -22,6 +26,7 @@ export async function startRawProvider(
         response.writeHead(404).end();
         return;
       }
+      received.push({ headers: request.headers, body: text });
       const { model } = JSON.parse(text) as { model: string };
       const answer = answers[model];
       if (answer) response.writeHead(200, { 'content-type': answer.contentType });
@@ -33,6 +38,7 @@ export async function startRawProvider(
   const { port } = server.address() as AddressInfo;
   return {
     baseUrl: `http://127.0.0.1:${port}/v1`,
+    received,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

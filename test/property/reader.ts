@@ -1,7 +1,7 @@
 import type { Line } from '@millrace/shared/domain/entry';
 import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
-import { chatCompletions } from '../../apps/ingress/src/api/chat-completions/api.ts';
+import { encodeStream } from '../../apps/ingress/src/api/chat-completions/encoder.ts';
 import { toJobEvent } from '../../apps/ingress/src/api/jobs/job-event.ts';
 import type { ReaderSink, Relay } from '../../apps/ingress/src/delivery/relay.ts';
 
@@ -10,7 +10,7 @@ export type Item = { event: string; id: string; data: string };
 
 export type Given = { after: EntryId; items: Item[]; lines: Line[] };
 
-const plain = chatCompletions.encodeStream({ includeUsage: true, withIds: true });
+const plain = encodeStream({ includeUsage: true, withIds: true });
 
 const terminals: Record<string, string> = { d: 'done', f: 'failed', x: 'cancelled' };
 

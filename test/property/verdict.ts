@@ -2,7 +2,7 @@ import { compareEntryIds, decodeEntry, isTerminal } from '@millrace/shared/domai
 import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
-import { chatCompletions } from '../../apps/ingress/src/api/chat-completions/api.ts';
+import { encodeStream } from '../../apps/ingress/src/api/chat-completions/encoder.ts';
 import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry-policy.ts';
@@ -100,7 +100,7 @@ export function judge(world: World, scenario: Scenario): Ending {
   return end;
 }
 
-const plain = chatCompletions.encodeStream({ includeUsage: true, withIds: false });
+const plain = encodeStream({ includeUsage: true, withIds: false });
 
 /** Where an SDK would stumble over a plain stream, as the ingress sends it to a client that asked for usage. */
 function faultOf(items: readonly Item[]): string | undefined {

@@ -48,6 +48,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The error body of a route. Absent: OpenAI's. */
     errorBody?: ErrorBody;
+    /** The headers of a route's error, from the id of its answer. Absent: none. */
+    errorHead?: (id: string) => Record<string, string>;
   }
 }
 
@@ -133,11 +135,11 @@ function answerErrors(app: FastifyInstance, { refused, onError }: Services): voi
     // The rest of the body is still arriving.
     if (status === 413 || error.code === 'request_too_deep') discardBody(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
-    const { errorBody = openAiErrorBody } = request.routeOptions.config;
+    const { errorBody = openAiErrorBody, errorHead } = request.routeOptions.config;
     return reply
       .code(status)
-      .headers(headers)
-      .send(errorBody(withRequestId(error, request.id)));
+      .headers({ ...errorHead?.(request.id), ...headers })
+      .send(errorBody(withRequestId(error, request.id), status));
   });
 }
 

@@ -19,7 +19,7 @@ export type ProviderFormat = {
   readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
   /**
    * Reads a complete answer that was not streamed. `body`: the answer in the inner form, if it differs from
-   * `text`.
+   * `text`. Readers of a `native` call get `text`.
    */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
   /** Reads a response with an error status, and makes the error for the client. */
@@ -41,6 +41,10 @@ export type ProviderAccount = {
 export type ProviderCall = ProviderAccount & {
   /** The request body, in the inner form. */
   body: string;
+  /** Present if the client uses this format, too: the provider gets the client's own body, and the client the provider's own events. */
+  native?: NativeCall | undefined;
+  /** The body was translated from another format of the client, so it may be adapted to the target. */
+  isTranslated?: boolean | undefined;
   stream: boolean;
   /** The target does not support `stream_options`, which request the usage. */
   omitsStreamOptions?: boolean;
@@ -51,6 +55,14 @@ export type ProviderCall = ProviderAccount & {
   prefill: boolean;
   /** The `id`, `created` and `model` that readers have seen: the stream keeps them. */
   identity: { id?: unknown; created?: unknown; model?: unknown } | undefined;
+};
+
+/** What a format needs of a request of its own clients. */
+export type NativeCall = {
+  /** The client's body, as it was sent; members that its URL or its headers had are members of it. */
+  body: string;
+  /** Messages in the inner form that follow the client's, because this attempt continues an answer. */
+  turns: readonly { role: 'assistant' | 'user'; content: string }[];
 };
 
 /** The part of a call with which an error is read: the provider's quotations of the body are not its own text. */
@@ -74,7 +86,8 @@ export type AnswerSink = {
   plain(text: string, content: string): void;
   /**
    * Any other chunk, with its JSON text. `visible`: a reader would see a part of it. It never has a usage, or
-   * a finish_reason of a choice that had one.
+   * a finish_reason of a choice that had one. A chunk of a `native` call has the provider's event in its member
+   * `native` (client-port.ts), where the chunk itself does not say all that the event says.
    */
   chunk(text: string, chunk: unknown, visible: boolean): void;
   /** The chunk with only the usage so far; of several, the last one counts. */

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
+import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import { logStart } from '@millrace/shared/domain/entry';
 import type { FastifyReply } from 'fastify';
 import { draining, errorOf } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
@@ -25,6 +27,7 @@ export type Call = {
   services: Services;
   /** The cursor of a client that continues its stream; otherwise the start of the log. */
   after: EntryId;
+  facts: AnswerFacts;
 };
 
 /** What a writer of an answer needs. */
@@ -55,6 +58,8 @@ export const keyEnded = 'the API key of its client ended';
 export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerWriter): void {
   const { api, prepared, reply, services, after } = call;
   const { meta } = prepared;
+  // The events of such an API depend on all lines before.
+  const from = api.encodeEvents ? logStart : after;
   const { connections, exchanges, keyUsers, metrics } = services;
   const response = reply.raw;
   const progress = noProgress(meta.id);
@@ -80,6 +85,7 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
       released: () => reply.request.releaseBody(),
       joined(id) {
         Object.assign(progress, { id, replayed: true });
+        Object.assign(call.facts, { id });
         adoptId(reply, id);
       },
       lines: writer.lines,
@@ -99,6 +105,7 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
       cut: () => void response.destroy(),
     },
     after,
+    from,
   );
   const connection = connections.add(() => exchange.drain(), undefined, writer.held);
   const keyUse = keyUsers.add(reply.request.principal, (refused) =>

@@ -1,4 +1,5 @@
 import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import { setMembers } from '@millrace/shared/domain/json-text';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiError, errorOf } from '../api-error.ts';
@@ -17,22 +18,35 @@ import {
   readPriority,
 } from './headers.ts';
 import { parseObject } from './json-body.ts';
-import type { ClientApi, ParsedBody } from './port.ts';
+import type { ApiUrl, ClientApi, ParsedBody } from './port.ts';
+import { factsOfAnswer } from './answer-facts.ts';
 import { adoptId } from '../server/request-id.ts';
 import { streamedAnswer } from './streamed-answer.ts';
 import { wholeAnswer } from './whole-answer.ts';
 
 /** Adds the routes of all client APIs. */
 export function clientApiRoutes(app: FastifyInstance, services: Services): void {
-  for (const api of clientApis) clientApiRoute(app, services, api);
+  for (const api of clientApis) {
+    for (const url of api.urls ?? [{ url: api.path }]) clientApiRoute(app, services, api, url);
+  }
 }
 
-function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi): void {
-  app.post(api.path, { config: { errorBody: api.errorBody } }, async (request, reply) => {
+function clientApiRoute(
+  app: FastifyInstance,
+  services: Services,
+  api: ClientApi,
+  { url, members }: ApiUrl,
+): void {
+  const config = { errorBody: api.errorBody, errorHead: api.head };
+  app.post(url, { config }, async (request, reply) => {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
-    const parsed = api.parse(parseObject(request.body), request.headers);
+    const ofUrl = members?.(request.params as Record<string, string>);
+    const object = parseObject(request.body);
+    const parsed = api.parse(ofUrl ? withMembers(object, ofUrl) : object, request.headers);
     if (parsed.kind === 'refused') throw errorOf(parsed);
+    const added = { ...ofUrl, ...parsed.members };
+    if (Object.keys(added).length > 0) request.body = setMembers(String(request.body), added);
     if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, parsed.model);
     const { submission, after, withIds } = readSubmission(api, parsed, request);
@@ -47,7 +61,8 @@ function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi
     request.body = undefined;
     // From now on the exchange writes the answer, not this handler.
     reply.hijack();
-    const call = { api, prepared, reply, services, after };
+    const { meta } = prepared;
+    const call = { api, prepared, reply, services, after, facts: factsOfAnswer(meta) };
     openAnswer(call, (context) =>
       parsed.stream ? streamedAnswer(context, withIds) : wholeAnswer(context),
     );
@@ -55,11 +70,19 @@ function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi
   });
 }
 
+/** An object with members whose values are JSON texts. */
+const withMembers = (object: Record<string, unknown>, members: Record<string, string>) => ({
+  ...object,
+  ...Object.fromEntries(
+    Object.entries(members).map(([name, text]) => [name, JSON.parse(text) as unknown]),
+  ),
+});
+
 /** Throws an ApiError on a header that cannot be read. */
 function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequest) {
   const { headers, principal } = request;
   const body = String(request.body);
-  const { model, stream, includeUsage } = parsed;
+  const { model, stream, includeUsage, inner, echo } = parsed;
   const attached = readOnDisconnect(headers) === 'cancel';
   const idempotency = readIdempotencyKey(request.raw, { route: api.path, text: body });
   const cursor = stream ? readLastEventId(headers) : undefined;
@@ -71,6 +94,8 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
     principal,
     endpoint: api.path,
     body,
+    inner,
+    echo,
     model,
     stream,
     includeUsage,

@@ -1,9 +1,16 @@
+import type { Endpoint } from '@millrace/shared/domain/request';
 import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
+import { messages } from './messages/api.ts';
 import type { ClientApi } from './port.ts';
 
 /** The client APIs. The first is the default for jobs and frames that name none. */
-export const clientApis = [chatCompletions] as const satisfies readonly [ClientApi, ...ClientApi[]];
+export const clientApis: readonly [ClientApi, ...ClientApi[]] = [chatCompletions, messages];
+
+const byPath = new Map(clientApis.map((api) => [api.path, api]));
+
+/** The API by which a request came; the first one for an endpoint of a later version. */
+export const clientApiOf = (endpoint: Endpoint): ClientApi => byPath.get(endpoint) ?? clientApis[0];
 
 const names = clientApis.map(({ path }) => `'${path}'`).join(' or ');
 

@@ -43,17 +43,22 @@ export function readInnerBody(api: ClientApi, body: unknown, text: string): Inne
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   const parsed = api.parse(body);
   if (parsed.kind === 'refused') throw errorOf(parsed);
-  const { model, stream, includeUsage } = parsed;
+  const { model, stream, includeUsage, inner, echo } = parsed;
   return {
     endpoint: api.path,
     model,
     stream,
     includeUsage,
+    inner,
+    echo,
     body: memberText(text, 'body') ?? '{}',
   };
 }
 
-export type InnerBody = Omit<ParsedBody, 'kind'> & { endpoint: ClientApi['path']; body: string };
+export type InnerBody = Omit<ParsedBody, 'kind' | 'members'> & {
+  endpoint: ClientApi['path'];
+  body: string;
+};
 
 /** Characters of a request's metadata as JSON, which every view of the request reads. */
 const maxMetadataChars = 64 * 1024;

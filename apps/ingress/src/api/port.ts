@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import type { Refused } from '../errors.ts';
@@ -9,8 +10,10 @@ import type { Refused } from '../errors.ts';
  * in client-apis.ts; jobs and WebSockets name it by its path.
  */
 export type ClientApi = {
-  /** The path of its POST route, and the name of the endpoint in jobs and frames. */
+  /** The name of the endpoint in jobs and frames, and the path of its POST route unless it has `urls`. */
   readonly path: Endpoint;
+  /** The URLs of its POST routes, in fastify's form. */
+  readonly urls?: readonly ApiUrl[];
   /**
    * Reads the fields of a body that this server needs; all others are the provider's business. `headers`: of
    * HTTP only.
@@ -20,9 +23,21 @@ export type ClientApi = {
   head(id: string): Record<string, string>;
   /** Begins a streamed answer. */
   encodeStream(options: StreamOptions): StreamEncoder;
-  encodeWhole(result: Result): Result;
-  /** The body of an answer that is an error, as a value for JSON. */
-  errorBody(error: OpenAiError): unknown;
+  encodeWhole(result: Result, answer: AnswerFacts): Result;
+  /** The body of an answer that is an error, as a value for JSON. `status`: of the HTTP response. */
+  errorBody(error: OpenAiError, status: number): unknown;
+  /**
+   * Makes the `chunk` events of jobs and WebSockets from the lines of a log. Absent: each chunk of the log is one. Its
+   * events depend on all lines before, so it reads the log from its start.
+   */
+  readonly encodeEvents?: (answer: AnswerFacts) => EventEncoder;
+};
+
+/** A URL by which clients call an API. */
+export type ApiUrl = {
+  url: string;
+  /** Members of the request that the URL has, with JSON texts as values: they become members of the body. */
+  members?(params: Readonly<Record<string, string | undefined>>): Record<string, string>;
 };
 
 export type ParsedBody = {
@@ -31,12 +46,19 @@ export type ParsedBody = {
   stream: boolean;
   /** The client reads the usage of a stream. */
   includeUsage: boolean;
+  /** The request in the inner form, which the estimates of tokens and costs read. Absent: the body itself. */
+  inner?: string | undefined;
+  /** Members that the body gets, with JSON texts as values: what the provider needs of the headers. */
+  members?: Record<string, string> | undefined;
+  /** What the answer repeats of the request. */
+  echo?: unknown;
 };
 
 export type StreamOptions = {
   includeUsage: boolean;
   /** The client asked for the entry id of each event. */
   withIds: boolean;
+  answer: AnswerFacts;
 };
 
 /** Each method returns text for the stream. */
@@ -49,5 +71,15 @@ export type StreamEncoder = {
   /** The end of a complete answer. */
   end(): string;
   /** The end of a stream that was cut short. */
-  error(error: OpenAiError): string;
+  error(error: OpenAiError, status: number): string;
+  /** Shows a silent client that the answer goes on; empty or absent: a comment does. */
+  keepAlive?(): string;
+};
+
+/** Each method returns events of the API's own format, as JSON texts. */
+export type EventEncoder = {
+  /** A line of kind `chunk` or `usage`. */
+  chunk(line: Line): readonly string[];
+  /** The end of a complete answer. */
+  end(): readonly string[];
 };

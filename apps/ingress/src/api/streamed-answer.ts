@@ -1,5 +1,5 @@
 import type { Line } from '@millrace/shared/domain/entry';
-import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import { compareEntryIds, logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import { apiError, fromFailed, withRequestId } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
 import { openSseWriter } from '../delivery/sse-writer.ts';
@@ -10,20 +10,21 @@ import { noteAttempt, readFailed } from './progress.ts';
 /** An answer as server-sent events, for a client that cannot take text back. */
 export function streamedAnswer(context: AnswerContext, withIds: boolean): AnswerWriter {
   const { call, progress, head, sendError, resume } = context;
-  const { api, prepared, reply, services, after } = call;
+  const { api, prepared, reply, services, after, facts } = call;
   const { includeUsage } = prepared.meta;
-  const encoder = api.encodeStream({ includeUsage, withIds });
+  const encoder = api.encodeStream({ includeUsage, withIds, answer: facts });
   const writer = openSseWriter({
     response: reply.raw,
     headers: head,
     limits: services.config.limits,
     keepAlive: services.keepAlive,
+    keepAliveText: () => encoder.keepAlive?.() ?? '',
     onDrain: resume,
     stalled: () => errorEvent(apiError('reader_too_slow')),
   });
 
-  const errorEvent = ({ error }: ApiError): string =>
-    encoder.error(withRequestId(error, progress.id));
+  const errorEvent = ({ error, status }: ApiError): string =>
+    encoder.error(withRequestId(error, progress.id), status);
 
   function endWithError(text: string, error: ApiError): void {
     if (writer.started || text !== '') {
@@ -43,7 +44,10 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
       for (const line of batch) {
         const kind = line.text[0];
         if (kind === 'c' || kind === 'u') {
-          text += encoder.chunk(line);
+          const encoded = encoder.chunk(line);
+          // The client has it already; an encoder needs it to write what follows.
+          if (compareEntryIds(line, after) <= 0) continue;
+          text += encoded;
           // The same batch may have the end of the answer.
           if (text !== '') progress.firstTextAt ??= performance.now();
         } else if (kind === 'd') {

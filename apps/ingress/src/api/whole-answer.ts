@@ -12,7 +12,7 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
   let result: Result | undefined;
 
   function send(): void {
-    const { contentType, body } = api.encodeWhole(result ?? emptyResult);
+    const { contentType, body } = api.encodeWhole(result ?? emptyResult, call.facts);
     response.writeHead(200, {
       'content-type': contentType,
       'content-length': Buffer.byteLength(body),

@@ -24,6 +24,8 @@ export type SseWriterOptions = {
   headers: () => Record<string, string>;
   limits: { readerBufferBytes: number; readerStallMs: number };
   keepAlive: KeepAlive;
+  /** The text of a keep-alive; empty or absent: a comment. */
+  keepAliveText?(): string;
   onDrain(): void;
   /** The error event that ends the stream if the reader reads nothing for too long. */
   stalled(): string;
@@ -102,7 +104,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
     if (ended || response.destroyed) return;
     quiet ??= keepAlive.watch(() => {
       // A full connection is not idle, and a comment would only add to it.
-      if (!full) send(sseKeepAlive);
+      if (!full) send(options.keepAliveText?.() || sseKeepAlive);
     });
   }
 

@@ -28,8 +28,11 @@ export const handOverMs = 1000;
 
 export type Exchanges = {
   prepare: Prepare;
-  /** Charges the key, creates the request, and reads it for the client from `after` on. */
-  open(prepared: Prepared, client: Client, after?: EntryId): Exchange;
+  /**
+   * Charges the key, creates the request, and reads it for the client, who has it up to `after`, from `from` on (if absent,
+   * from `after` on).
+   */
+  open(prepared: Prepared, client: Client, after?: EntryId, from?: EntryId): Exchange;
   /** Reads a request that exists, for a client that subscribes to it. The caller has subscribed the inbox. */
   read(described: Described, client: Client, after: EntryId): Exchange;
 };
@@ -50,7 +53,7 @@ export type ExchangeDeps = {
 export function createExchanges(deps: ExchangeDeps): Exchanges {
   return {
     prepare: deps.prepare,
-    open(prepared, client, after = logStart) {
+    open(prepared, client, after = logStart, from = after) {
       const { meta, once } = prepared;
       const state = beginCreating(meta.id, {
         owned: meta.attached,
@@ -58,7 +61,7 @@ export function createExchanges(deps: ExchangeDeps): Exchanges {
         reads: prepared.inbox !== undefined,
         continues: !sameEntryId(after, logStart),
       });
-      const driver = new Driver(deps, client, { meta, state, after });
+      const driver = new Driver(deps, client, { meta, state, after: from });
       driver.charge(prepared).catch(deps.onError);
       return driver;
     },
@@ -143,7 +146,7 @@ class Driver implements Exchange {
     let verdict: Charge | Refused;
     try {
       const { keyLimits } = this.#deps;
-      const { body } = prepared;
+      const { inner: body } = prepared;
       verdict = await keyLimits.charge({ id, keyId, body, model, createdAt, attached: isHere });
     } catch (error) {
       this.#deps.onError(error);

@@ -26,8 +26,12 @@ import type { Idempotency } from './idempotency.ts';
 export type Submission = {
   principal: Principal;
   endpoint: Endpoint;
-  /** The request body's text, which is sent upstream unchanged. */
+  /** The request body's text, which is sent upstream unchanged where the provider uses the format of the endpoint. */
   body: string;
+  /** The request in the inner form, for estimates; absent: the body is it. */
+  inner?: string | undefined;
+  /** What its answer repeats of it. */
+  echo?: unknown;
   model: string;
   stream: boolean;
   includeUsage: boolean;
@@ -59,6 +63,8 @@ export type Prepared = {
   readonly meta: Readonly<RequestMeta>;
   readonly job: Readonly<QueuedJob>;
   readonly body: string;
+  /** The body in the inner form. */
+  readonly inner: string;
   /** The inbox of this ingress, if the client reads the answer here. */
   readonly inbox: string | undefined;
   readonly once: Once | undefined;
@@ -95,12 +101,12 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       return refuse('model_not_found', { model: submission.model });
     }
     const createdAt = now();
-    const { maxCost } = submission;
+    const { maxCost, body, inner = body } = submission;
     const { alias, rest } = served;
     const targets = targetsOf(served.model.targets, rest);
     const tooDear =
       maxCost !== undefined &&
-      capVerdict({ ...submission, maxCost }, { targets }, prices, createdAt);
+      capVerdict({ ...submission, body: inner, maxCost }, { targets }, prices, createdAt);
     if (tooDear) return tooDear;
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, trace, idempotency } =
       submission;
@@ -109,7 +115,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       keyId,
       model: alias,
       priority: submission.priority,
-      bytes: Buffer.byteLength(submission.body),
+      bytes: Buffer.byteLength(body),
       isBackground: !submission.read,
       deadlineAt,
     });
@@ -125,6 +131,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       model: submission.model,
       alias: rest === undefined ? undefined : alias,
       stream,
+      echo: submission.echo,
       reader,
       includeUsage: submission.includeUsage,
       attached,
@@ -161,7 +168,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       caller: { token: meta.id, inbox: attached ? inbox : undefined },
     };
     const read = submission.read ? inbox : undefined;
-    return { kind: 'prepared', meta, job, body: submission.body, inbox: read, once };
+    return { kind: 'prepared', meta, job, body, inner, inbox: read, once };
   };
 }
 

@@ -4,8 +4,8 @@ import { toApiError, withRequestId } from '../api-error.ts';
 import { factsOf } from '../observe/request-log.ts';
 import { requestIdHeader } from './request-id.ts';
 
-/** The body of an error for a client of an API, as a value for JSON. */
-export type ErrorBody = (error: OpenAiError) => unknown;
+/** The body of an error for a client of an API, as a value for JSON. `status`: of the HTTP response. */
+export type ErrorBody = (error: OpenAiError, status: number) => unknown;
 
 /** The error object of OpenAI, for all routes that belong to no other API. */
 export const openAiErrorBody: ErrorBody = (error) => ({ error });
@@ -21,7 +21,7 @@ export function sendError(
   factsOf(response).code = error.code ?? `status_${status}`;
   const id = response.getHeader(requestIdHeader);
   const named = typeof id === 'string' ? withRequestId(error, id) : error;
-  const body = JSON.stringify(errorBody(named));
+  const body = JSON.stringify(errorBody(named, status));
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),

@@ -1,3 +1,4 @@
+import type { NativeCall } from '@millrace/formats/port';
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
 import { tokensIn, tokensInJson } from '@millrace/shared/domain/tokens';
 import type { ContinuationStrategy } from './strategies.ts';
@@ -17,8 +18,7 @@ export function continuationBody(
   delivered: string,
 ): string {
   if (strategy === 'replay') return body;
-  const turns: object[] = [{ role: 'assistant', content: delivered }];
-  if (strategy === 'anchor') turns.push({ role: 'user', content: anchorPrompt(delivered) });
+  const turns = continuationTurns(strategy, delivered);
   const members: Record<string, string> = {
     messages: append(memberText(body, 'messages') ?? '[]', turns),
   };
@@ -28,6 +28,17 @@ export function continuationBody(
       members[name] = String(Math.max(fewestTokens, most - Math.ceil(tokensIn(delivered))));
   }
   return setMembers(body, members);
+}
+
+/** The messages that `continuationBody` appends. */
+export function continuationTurns(
+  strategy: ContinuationStrategy,
+  delivered: string,
+): NativeCall['turns'] {
+  if (strategy === 'replay') return [];
+  const answer = { role: 'assistant', content: delivered } as const;
+  if (strategy === 'continue') return [answer];
+  return [answer, { role: 'user', content: anchorPrompt(delivered) }];
 }
 
 function anchorPrompt(delivered: string): string {

@@ -6,6 +6,7 @@ import {
   visibility,
 } from '@millrace/formats/openai-chat/chunk';
 import { isJsonObject, parseShallow, itemsOf } from '@millrace/shared/domain/json';
+import { nativeMember } from '@millrace/formats/client-port';
 import type { AnswerSink } from '@millrace/formats/port';
 import { formsOf, isSecret, mapTexts, mask, shortestKey } from './redaction.ts';
 import type { Redact } from './redaction.ts';
@@ -54,7 +55,8 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
         const held = matcher.flush();
         if (held === '') continue;
         const delta = nested(where.slice(ownPlaces.length).split('.'), held);
-        const more = { ...chunk, choices: [{ index, delta, finish_reason: null }] };
+        const { [nativeMember]: _native, ...rest } = chunk;
+        const more = { ...rest, choices: [{ index, delta, finish_reason: null }] };
         sink.chunk(JSON.stringify(more), more, true);
       }
     }
@@ -107,7 +109,9 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       });
       if (wasHolding && isJsonObject(clean)) writeHeld(clean, nextPaths);
       if (isChanged) {
-        const shown = mapTexts(clean, hide, maxDepth);
+        // The provider's own event has the text that was changed.
+        const { [nativeMember]: _native, ...changed } = clean as JsonObject;
+        const shown = mapTexts(changed, hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';
         sink.chunk(JSON.stringify(shown), shown, isVisible);
       } else sink.chunk(text, chunk, visible);

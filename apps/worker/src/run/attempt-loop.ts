@@ -9,7 +9,7 @@ import { createCostCap } from './cost-cap.ts';
 import type { CostCap } from './cost-cap.ts';
 import { createRace } from './race.ts';
 import type { AttemptStep, Race, RaceOptions, RaceOutcome } from './race.ts';
-import { continuationBody } from '../continuation/continue-body.ts';
+import { continuationBody, continuationTurns } from '../continuation/continue-body.ts';
 import type { History } from '../continuation/history.ts';
 import { failStep, reasonAfter } from '../continuation/fail-step.ts';
 import type { FailStep } from '../continuation/fail-step.ts';
@@ -20,14 +20,17 @@ import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
 import type { RequestTraits } from '../continuation/traits.ts';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Policy, RunControl, RunDeps } from './port.ts';
+import type { ClientRequest, Policy, RunControl, RunDeps } from './port.ts';
 import type { TargetAccess } from '../upstream/target-access.ts';
 import type { Attempt } from './attempt.ts';
 
 export type AttemptLoopOptions = {
   activation: Activation;
   deps: RunDeps;
+  /** In the inner form. */
   body: string;
+  /** The client's request where its format is another one. */
+  asked?: ClientRequest | undefined;
   history: History;
   /** Characters of the log's lines so far. */
   loggedChars: number;
@@ -322,9 +325,11 @@ class AttemptLoop {
   }
 
   private call(...[step, permit, sink, onSlow, attempt]: Parameters<RaceOptions['call']>): Attempt {
-    const { activation, deps, body, history, signal } = this.options;
+    const { activation, deps, body, asked, history, signal } = this.options;
     const { route, mode } = step;
     this.wish = undefined;
+    const begins = mode === 'start' || mode === 'restart';
+    const text = begins ? '' : (plainText(history.delivered) ?? '');
     const { delivered, attempts, startedAt } = history;
     const { deadlineAt } = activation.data;
     const { timeoutMs } = this.policy;
@@ -332,10 +337,9 @@ class AttemptLoop {
       activation,
       target: route,
       permit,
-      body:
-        mode === 'start' || mode === 'restart'
-          ? body
-          : continuationBody(body, mode, plainText(delivered) ?? ''),
+      body: begins ? body : continuationBody(body, mode, text),
+      asked,
+      turns: begins ? [] : continuationTurns(mode, text),
       mode,
       attempt,
       identity: delivered.identity,

@@ -206,8 +206,11 @@ class UpstreamAttempt implements Attempt {
       return { ...outcome, fault: redactFault(fault, call.apiKey) };
     }
     if (outcome.kind !== 'completed' || !outcome.result) return outcome;
-    const body = redactBody(outcome.result.body, call.apiKey);
-    return { ...outcome, result: { ...outcome.result, body } };
+    const { result } = outcome;
+    const body = redactBody(result.body, call.apiKey);
+    const native =
+      result.native === undefined ? {} : { native: redactBody(result.native, call.apiKey) };
+    return { ...outcome, result: { ...result, body, ...native } };
   }
 
   private get isFinished(): boolean {

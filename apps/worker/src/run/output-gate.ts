@@ -1,3 +1,4 @@
+import { nativeMember } from '@millrace/formats/client-port';
 import { parseShallow, isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { AttemptStarted } from '@millrace/shared/domain/entry';
 import { deltaOf, finishReasons, hasToolCall } from '@millrace/formats/openai-chat/chunk';
@@ -127,7 +128,7 @@ export function createOutputGate(options: OutputGateOptions): OutputGate {
       return;
     }
     // Repeated chunks are not progress, so they do not commit the attempt.
-    for (const chunk of step.chunks) {
+    for (const { [nativeMember]: _native, ...chunk } of step.chunks) {
       if (gaveUp) return;
       const text = JSON.stringify(chunk);
       emit({ text, chunk, visible: isProgress(chunk) });

@@ -1,4 +1,5 @@
-import type { AnswerSink } from '@millrace/formats/port';
+import type { InnerRequest } from '@millrace/formats/client-port';
+import type { AnswerSink, NativeCall } from '@millrace/formats/port';
 import type { ModelConfig } from '@millrace/shared/config';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Prices } from '@millrace/shared/cost/prices';
@@ -105,12 +106,23 @@ export type Policy = {
   timeoutMs: number;
 };
 
+/** A request in its client's format, which is not the inner form. */
+export type ClientRequest = {
+  /** As the client sent it. */
+  body: string;
+  inexpressible: InnerRequest['inexpressible'];
+};
+
 export type CallOptions = {
   activation: Activation;
   target: Target;
   permit: Permit;
   /** The request of this attempt in the inner form. */
   body: string;
+  /** The client's request where its format is another one. */
+  asked: ClientRequest | undefined;
+  /** Messages at the end of `body` that the client did not send: this attempt continues an answer. */
+  turns: NativeCall['turns'];
   mode: AttemptMode;
   /** Its number in the request. */
   attempt: number;

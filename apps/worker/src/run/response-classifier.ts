@@ -79,7 +79,8 @@ function classifyBody(
     const reader = readStream(call, sink);
     return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
   }
-  return { ...rest, result: { contentType: contentTypeOf(contentType(head)), body } };
+  const result = { contentType: contentTypeOf(contentType(head)), body };
+  return { ...rest, result: call.native ? { ...result, native: text } : result };
 }
 
 /** Strips a byte order mark. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { clientFormatOf, innerRequest } from '@millrace/formats/client-formats';
 import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
 import type { TerminalKind } from '@millrace/shared/domain/entry';
 import type { Claim } from '@millrace/shared/domain/seal';
@@ -159,10 +160,12 @@ class ActiveRun {
     this.history = history;
     this.run = sealed.run;
     const writer = this.openLog(sealed, history);
+    const { body, asked } = readRequest(activation, sealed.body);
     const conclusion = await runAttempts({
       activation,
       deps,
-      body: sealed.body,
+      body,
+      asked,
       history,
       loggedChars,
       writer,
@@ -181,11 +184,11 @@ class ActiveRun {
     const endedOutside = stopped === 'finished' && !writer.jobEnded;
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = endedOutside ? 'ended from outside' : outcome.kind;
-      const tokens = billableTokens(ending, history, sealed.body);
+      const tokens = billableTokens(ending, history, body);
       deps.settlement.settle(activation, tokens);
       this.ended = endedOutside ? 'outside' : outcome.kind;
     }
-    if (endedOutside) await this.amend(history, sealed.body);
+    if (endedOutside) await this.amend(history, body);
     return outcome;
   }
 
@@ -254,6 +257,13 @@ function conclude(
   if (conclusion) return conclusion;
   if (stopped === 'gone') return { kind: 'failed', reason: 'the request expired' };
   return { kind: 'handed_back' };
+}
+
+/** The request in the inner form, and as its client sent it where that is another format. */
+function readRequest({ data }: Activation, text: string) {
+  const { body, inexpressible } = innerRequest(data.endpoint, text);
+  const asked = clientFormatOf(data.endpoint) && { body: text, inexpressible };
+  return { body, asked };
 }
 
 /** Bytes of one read of the log. */

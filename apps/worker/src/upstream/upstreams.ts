@@ -13,8 +13,9 @@ import type { Windows } from '@millrace/shared/store/quota/port';
 import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
+import { isNative } from '@millrace/formats/client-formats';
 import { providerFormats } from '@millrace/formats/provider-formats';
-import type { CallOptions, RunDeps } from '../run/port.ts';
+import type { CallOptions, ClientRequest, RunDeps } from '../run/port.ts';
 import type { DebugLog } from '../debug/call-recorder.ts';
 import type { Upstream } from './call.ts';
 import type { FailedCall } from './fault-log.ts';
@@ -215,13 +216,18 @@ export function createUpstreams(options: UpstreamsOptions) {
 
   function startCall(generation: Generation, call: CallOptions): Attempt {
     const { activation, target, permit, body, mode, attempt: number, identity, ...more } = call;
-    const { refusedStreamOptions, ...rest } = more;
+    const { asked, turns, refusedStreamOptions, ...rest } = more;
     const config = generation.providers[target.provider];
     const model = generation.models[activation.data.model];
     const pool = generation.pools.get(target.provider);
     if (!config || !model || !pool) {
       permit.cancel();
       return failedAttempt(notConfigured(target));
+    }
+    const isOwnFormat = isNative(activation.data.endpoint, config.api);
+    if (asked?.inexpressible && !isOwnFormat) {
+      permit.cancel();
+      return failedAttempt(unsuited(asked.inexpressible));
     }
     const watch = permit.begin();
     const key = targetKey(keeperOf(target));
@@ -233,6 +239,8 @@ export function createUpstreams(options: UpstreamsOptions) {
       format: providerFormats[config.api],
       call: {
         body,
+        native: asked && isOwnFormat ? { body: asked.body, turns } : undefined,
+        isTranslated: asked !== undefined && !isOwnFormat,
         stream: activation.data.stream,
         model: target.model,
         baseUrl: config.baseUrl,
@@ -437,4 +445,12 @@ const withWildcards = (holds: Holds, { wildcardOf }: WildcardTargets): Holds => 
 const notConfigured = ({ provider, model }: Target): Fault => ({
   code: 'provider_not_configured',
   message: `This worker's config has no usable provider '${provider}' for '${model}'.`,
+});
+
+/** As if the provider had rejected the request, which it never gets: other targets may accept it. */
+const unsuited = ({ message, param }: NonNullable<ClientRequest['inexpressible']>): Fault => ({
+  code: 'target_unsuited',
+  message,
+  httpStatus: 400,
+  error: { message, type: 'invalid_request_error', param, code: 'unsupported_value' },
 });

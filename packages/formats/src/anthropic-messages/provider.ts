@@ -4,6 +4,7 @@ import { withRetryAfter } from '../errors/read-error.ts';
 import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
+import { nativeRequest } from './native-request.ts';
 import { traitsOf } from './models.ts';
 import { RefusedError, refusalFault } from '../refused.ts';
 import { translateRequest } from './request.ts';
@@ -43,8 +44,11 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
     ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
     ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
   };
+  const path = pathOf(call.baseUrl, 'messages');
   try {
-    return { path: pathOf(call.baseUrl, 'messages'), headers, body: translateRequest(call) };
+    if (!call.native) return { path, headers, body: translateRequest(call) };
+    const { body, headers: own } = nativeRequest(call.native, call);
+    return { path, headers: { ...headers, ...own }, body };
   } catch (error) {
     if (error instanceof RefusedError) return refusalFault(error);
     throw error;

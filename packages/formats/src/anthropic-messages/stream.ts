@@ -15,7 +15,7 @@ import { countsAnswer, finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } fr
 import type { Usage } from './usage.ts';
 
 /** The part of the call that a reader needs. */
-export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'prefill' | 'identity'>;
+export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'prefill' | 'identity' | 'native'>;
 
 /** Reads Anthropic's events and writes OpenAI chunks. */
 export const readStream = (
@@ -50,6 +50,8 @@ class MessageDecoder implements AnswerDecoder {
   private isCounted = false;
   private finishReason: string | undefined;
   private isShown = false;
+  /** The event that is being taken, if readers get the provider's events. */
+  private native: JsonObject | undefined;
 
   constructor(call: StreamCall, sink: AnswerSink, now: () => number) {
     this.call = call;
@@ -85,7 +87,18 @@ class MessageDecoder implements AnswerDecoder {
   }
 
   take(value: JsonObject, event: UpstreamEvent): Taken {
-    switch (typeOf(event, value)) {
+    const type = typeOf(event, value);
+    this.native = this.call.native && { ...value, type };
+    const taken = this.takeEvent(type, value);
+    // No chunk says what this event says.
+    if (taken === undefined && this.native && type !== 'message_stop') {
+      this.write(this.writer ?? this.begin({}), {});
+    }
+    return taken;
+  }
+
+  private takeEvent(type: unknown, value: JsonObject): Taken {
+    switch (type) {
       case 'ping':
         return 'ignored';
       case 'message_start':
@@ -147,7 +160,11 @@ class MessageDecoder implements AnswerDecoder {
       model:
         identity?.model ?? (typeof model === 'string' && model !== '' ? model : this.call.model),
     });
+    const { native } = this;
+    // The event of a stream that did not begin with one belongs to the chunk that follows.
+    if (native?.['type'] !== 'message_start') this.native = undefined;
     this.write(this.writer, { role: 'assistant', content: '', refusal: null });
+    if (native?.['type'] !== 'message_start') this.native = native;
     return this.writer;
   }
 
@@ -160,6 +177,7 @@ class MessageDecoder implements AnswerDecoder {
     }
     // A delta with content has nothing else.
     const content = this.joined.push(delta.content);
+    this.native = undefined;
     if (content === '') return undefined;
     this.isShown = true;
     this.sink.plain(answer.content(content), content);
@@ -167,7 +185,12 @@ class MessageDecoder implements AnswerDecoder {
   }
 
   private write(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
-    const { text, chunk } = answer.delta(delta, finishReason === undefined ? {} : { finishReason });
+    const { native } = this;
+    this.native = undefined;
+    const { text, chunk } = answer.delta(delta, {
+      ...(finishReason !== undefined && { finishReason }),
+      ...(native && { native }),
+    });
     const visible = visibility(chunk) === 'visible';
     this.isShown ||= visible;
     this.sink.chunk(text, chunk, visible);

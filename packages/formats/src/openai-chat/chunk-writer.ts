@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { nativeMember } from '../client-port.ts';
 
 /** A piece of a tool call in OpenAI's form. */
 export type ToolCallDelta = {
@@ -31,6 +33,8 @@ export type ChoiceMembers = {
   finishReason?: string;
   /** The provider's own name of the end, where OpenAI's says less. */
   nativeFinishReason?: string;
+  /** The provider's event, for clients that use its format; a member of the chunk itself. */
+  native?: JsonObject;
 };
 
 /** A chunk with its JSON text. */
@@ -52,7 +56,7 @@ export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkW
   return {
     content: (text) =>
       `${head},"choices":[{"index":0,"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":null}]}`,
-    delta(delta, { index = 0, logprobs, finishReason, nativeFinishReason } = {}) {
+    delta(delta, { index = 0, logprobs, finishReason, nativeFinishReason, native } = {}) {
       const choice = {
         index,
         delta,
@@ -60,7 +64,7 @@ export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkW
         finish_reason: finishReason ?? null,
         ...(nativeFinishReason !== undefined && { native_finish_reason: nativeFinishReason }),
       };
-      const chunk = { ...identity, choices: [choice] };
+      const chunk = { ...identity, choices: [choice], ...(native && { [nativeMember]: native }) };
       return { text: JSON.stringify(chunk), chunk };
     },
     usage: (usage) => `${head},"choices":[],"usage":${JSON.stringify(usage)}}`,

@@ -104,8 +104,11 @@ export type Failed = {
 
 export type Cancelled = { reason: string };
 
-/** The complete answer of a call that was not streamed: the provider's own bytes, as text. */
-export type Result = { contentType: string; body: string };
+/**
+ * The complete answer of a call that was not streamed, in the inner form: the provider's own bytes, as text, where that
+ * is the provider's format. `native`: the provider's bytes where the client and the provider use the same other format.
+ */
+export type Result = { contentType: string; body: string; native?: string };
 
 export type Entry =
   | { kind: 'attempt'; data: AttemptStarted }

@@ -1,5 +1,8 @@
-/** The API by which a request came; it decides the format of its chunks and of its result. */
-export const endpoints = ['/v1/chat/completions'] as const;
+/**
+ * The client APIs, by their paths. The one by which a request came decides the format of its body and of what its
+ * readers get; its log is in the inner form.
+ */
+export const endpoints = ['/v1/chat/completions', '/v1/messages'] as const;
 export type Endpoint = (typeof endpoints)[number];
 
 /**
@@ -19,6 +22,8 @@ export type RequestMeta = {
   /** The alias of the config that serves it, if that is another text (`openai/*`). */
   alias?: string | undefined;
   stream: boolean;
+  /** Members of the request that its answer repeats, in the format of its endpoint; absent where it repeats none. */
+  echo?: unknown;
   reader: ReaderKind;
   /** The caller asked for the usage chunk (`stream_options.include_usage`). */
   includeUsage: boolean;

@@ -11,14 +11,7 @@ import { factsOf, noteModel } from '../../observe/request-log.ts';
 import type { Refused } from '../../errors.ts';
 import type { Services } from '../../services.ts';
 import { keyEnded } from '../answer.ts';
-import {
-  movedEvent,
-  queuedEvent,
-  resetEvent,
-  sseEvent,
-  sseRetry,
-  toJobEvent,
-} from './job-event.ts';
+import { movedEvent, queuedEvent, resetEvent, sseEvent, sseRetry, jobEvents } from './job-event.ts';
 
 export type EventsOptions = {
   described: Described;
@@ -35,6 +28,7 @@ export function streamEvents(options: EventsOptions): void {
   const { meta } = described;
   const facts = factsOf(response);
   noteModel(response, meta.model);
+  let events = jobEvents(meta, start.kind === 'ahead' ? logStart : start.after);
   let positionWatch: PositionWatch | undefined;
   const writer = openSseWriter({
     response,
@@ -50,8 +44,7 @@ export function streamEvents(options: EventsOptions): void {
     positionWatch?.stop();
     let text = '';
     for (const line of batch) {
-      const event = toJobEvent(line, meta.includeUsage);
-      if (event) text += sseEvent(event);
+      for (const event of events.of(line)) text += sseEvent(event);
       if (isTerminalLine(line.text)) {
         writer.end(text);
         return true;
@@ -62,6 +55,7 @@ export function streamEvents(options: EventsOptions): void {
 
   function reset(reason: string): 'again' {
     writer.write(sseEvent(resetEvent(reason)));
+    events = jobEvents(meta, logStart);
     return 'again';
   }
 
@@ -88,8 +82,7 @@ export function streamEvents(options: EventsOptions): void {
     },
     cut: () => void response.destroy(),
   };
-  const after = start.kind === 'ahead' ? logStart : start.after;
-  const exchange = services.exchanges.read(described, client, after);
+  const exchange = services.exchanges.read(described, client, events.from);
   const connection = services.connections.add(() => exchange.drain(), undefined, writer.held);
   const keyUse = services.keyUsers.add(principal, (refused) => exchange.expel(refused, keyEnded));
   response.on('close', () => {

@@ -1,6 +1,14 @@
-import { decodeEntry, formatEntryId } from '@millrace/shared/domain/entry';
-import type { Line } from '@millrace/shared/domain/entry';
+import {
+  compareEntryIds,
+  decodeEntry,
+  formatEntryId,
+  logStart,
+} from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { RequestMeta } from '@millrace/shared/domain/request';
 import { singleLine } from '@millrace/shared/domain/json-text';
+import { factsOfAnswer } from '../answer-facts.ts';
+import { clientApiOf } from '../client-apis.ts';
 import type { QueuePosition } from '../../delivery/queue-position.ts';
 
 /** An event of the job API: its name, its entry id if it has one, and its data as JSON text. */
@@ -47,6 +55,63 @@ export const queuedEvent = ({ position, waitMs }: QueuePosition): JobEvent => ({
 
 /** Without an entry id: the answer to a `cancel` of a request that its sender does not read. */
 export const cancelledEvent: JobEvent = { event: 'cancelled', data: '{"status":"cancelled"}' };
+
+/** Makes the events of a request's lines, in the format of its endpoint. */
+export type JobEvents = {
+  /** No events for lines that clients do not see, and for those up to the reader's cursor. */
+  of(line: Line): readonly JobEvent[];
+  /** Where the log must be read from: its start, if the events depend on all lines before. */
+  readonly from: EntryId;
+};
+
+const none: readonly JobEvent[] = [];
+
+/** `after`: the reader has the events up to this line. */
+export function jobEvents(meta: Readonly<RequestMeta>, after: EntryId): JobEvents {
+  const api = clientApiOf(meta.endpoint);
+  const { encodeEvents } = api;
+  const facts = factsOfAnswer(meta);
+  if (!encodeEvents) {
+    return {
+      of(line) {
+        const event = toJobEvent(line, meta.includeUsage);
+        return event ? [event] : none;
+      },
+      from: after,
+    };
+  }
+  let encoder = encodeEvents(facts);
+  const chunks = (texts: readonly string[], entry?: string): JobEvent[] =>
+    texts.map((data, index) => {
+      // The reader has the line once it has its last event.
+      const isLast = index === texts.length - 1;
+      return isLast && entry !== undefined
+        ? { event: 'chunk', entry, data }
+        : { event: 'chunk', data };
+    });
+
+  function eventsOf(line: Line): readonly JobEvent[] {
+    const kind = line.text[0];
+    if (kind === 'c' || kind === 'u') return chunks(encoder.chunk(line), formatEntryId(line));
+    if (kind === 'z') encoder = encodeEvents?.(facts) ?? encoder;
+    if (kind === 'r') {
+      const entry = decodeEntry(line.text);
+      const whole = entry.kind === 'result' ? api.encodeWhole(entry.data, facts).body : '{}';
+      return chunks([singleLine(whole)], formatEntryId(line));
+    }
+    const event = toJobEvent(line, true);
+    if (!event) return none;
+    return kind === 'd' && meta.stream ? [...chunks(encoder.end()), event] : [event];
+  }
+
+  return {
+    of(line) {
+      const events = eventsOf(line);
+      return compareEntryIds(line, after) <= 0 ? none : events;
+    },
+    from: logStart,
+  };
+}
 
 /** A line of the log as an event of the job API; undefined for lines that clients do not see. */
 export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefined {

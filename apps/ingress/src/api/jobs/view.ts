@@ -1,6 +1,7 @@
 import { createAssembly } from '@millrace/formats/openai-chat/completion';
 import { decodeEntry } from '@millrace/shared/domain/entry';
-import type { Line, Terminal } from '@millrace/shared/domain/entry';
+import type { Line, Result, Terminal } from '@millrace/shared/domain/entry';
+import type { RequestMeta } from '@millrace/shared/domain/request';
 import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
 import { setMembers, singleLine } from '@millrace/shared/domain/json-text';
 import type { Described, ReadOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
@@ -8,6 +9,8 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { createSummaryCache, emptySummary, addLine } from './summary.ts';
 import type { AttemptSummary, LogSummary } from './summary.ts';
 import { apiError } from '../../api-error.ts';
+import { factsOfAnswer } from '../answer-facts.ts';
+import { clientApiOf } from '../client-apis.ts';
 import type { QueuePositions } from '../../delivery/queue-position.ts';
 import { createLimiter } from '../../admission/limiter.ts';
 import { within } from '../../store-timeout.ts';
@@ -72,7 +75,7 @@ function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobView
     }
     // The answer is read only when it is complete.
     const summary = emptySummary();
-    const answer = createAnswer(maxResultBytes);
+    const answer = createAnswer(meta, maxResultBytes);
     for await (const page of pages(meta.id, summary, signal)) {
       for (const line of page.lines) {
         answer.take(line);
@@ -190,9 +193,11 @@ function sizeOf(value: unknown): number {
 }
 
 /** Assembles the answer from its lines. */
-function createAnswer(maxBytes: number) {
+function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
+  const api = clientApiOf(meta.endpoint);
+  const encode = (result: Result) => api.encodeWhole(result, factsOfAnswer(meta)).body;
   let assembly = createAssembly();
-  let whole: string | undefined;
+  let whole: Result | undefined;
   let chars = 0;
 
   function start(): void {
@@ -217,14 +222,16 @@ function createAnswer(maxBytes: number) {
       else if (kind === 'r' || kind === 'z') {
         const entry = decodeEntry(text);
         if (entry.kind === 'reset') start();
-        else if (entry.kind === 'result') whole = entry.data.body;
+        else if (entry.kind === 'result') whole = entry.data;
       }
     },
     /** As JSON text. */
     result(): { result?: string; omitted?: 'too_large' } {
-      if (whole !== undefined) return { result: singleLine(whole) };
+      if (whole !== undefined) return { result: singleLine(encode(whole)) };
       if (chars > maxBytes) return { omitted: 'too_large' };
-      return { result: JSON.stringify(assembly.result()) };
+      const result = assembly.result();
+      if (!result) return {};
+      return { result: encode({ contentType: 'application/json', body: JSON.stringify(result) }) };
     },
   };
 }

@@ -21,8 +21,8 @@ import { within } from '../../store-timeout.ts';
 import { keyEnded } from '../answer.ts';
 import { isAttemptLine, noProgress, noteAttempt } from '../progress.ts';
 import type { Progress } from '../progress.ts';
-import { movedEvent, queuedEvent, resetEvent, socketEvent, toJobEvent } from '../jobs/job-event.ts';
-import type { JobEvent } from '../jobs/job-event.ts';
+import { jobEvents, movedEvent, queuedEvent, resetEvent, socketEvent } from '../jobs/job-event.ts';
+import type { JobEvent, JobEvents } from '../jobs/job-event.ts';
 import { errorFrame } from './frames.ts';
 
 /** Requests that one socket may have open, created or subscribed. */
@@ -92,8 +92,8 @@ export class SocketRequests {
     this.checkRoom();
     const start = startOf(described, after);
     if (start.kind === 'ahead') this.#writer.send(socketEvent(meta.id, resetEvent('cursor_ahead')));
-    const request = this.#add(meta, 'subscribe', undefined);
-    request.exchange = this.#services.exchanges.read(described, request, cursorOf(start));
+    const request = this.#add(meta, 'subscribe', undefined, cursorOf(start));
+    request.exchange = this.#services.exchanges.read(described, request, request.events.from);
     if (!ended) await this.#reportPosition(meta.id);
   }
 
@@ -127,12 +127,18 @@ export class SocketRequests {
     this.#scheduler.schedule();
   }
 
-  #add(meta: RequestMeta, frame: 'create' | 'subscribe', asked: Asked | undefined): SocketRequest {
+  #add(
+    meta: RequestMeta,
+    frame: 'create' | 'subscribe',
+    asked: Asked | undefined,
+    after = logStart,
+  ): SocketRequest {
     const scheduled = this.#scheduler.add(() => request.exchange?.resume());
     const request: SocketRequest = new SocketRequest({
       meta,
       frame,
       asked,
+      after,
       scheduled,
       writer: this.#writer,
       logger: this.#services.logger,
@@ -173,6 +179,8 @@ type SocketRequestOptions = {
   meta: RequestMeta;
   frame: 'create' | 'subscribe';
   asked: Asked | undefined;
+  /** The client has the events up to this line. */
+  after: EntryId;
   scheduled: ScheduledRead;
   writer: SocketRequestsOptions['writer'];
   logger: Services['logger'];
@@ -200,6 +208,7 @@ class SocketRequest implements Client {
   #isHeldBack = false;
   #positionWatch: PositionWatch | undefined;
   readonly #progress: Progress;
+  #events: JobEvents;
   /** By `performance.now()`. */
   readonly #since = performance.now();
 
@@ -207,10 +216,15 @@ class SocketRequest implements Client {
     this.#options = options;
     this.#id = options.meta.id;
     this.#progress = noProgress(options.meta.id);
+    this.#events = jobEvents(options.meta, options.after);
     this.#isConfirmed = options.asked === undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.answered = promise;
     this.#resolve = resolve;
+  }
+
+  get events(): JobEvents {
+    return this.#events;
   }
 
   send(event: JobEvent): boolean {
@@ -244,6 +258,7 @@ class SocketRequest implements Client {
     this.#confirm(id);
     open.delete(this.#id);
     this.#id = id;
+    this.#events = jobEvents({ ...this.#options.meta, id }, logStart);
     if (open.has(id)) {
       // Another exchange of this socket reads the request already; no event is sent twice.
       const { keyId: key, model } = this.#options.meta;
@@ -272,12 +287,11 @@ class SocketRequest implements Client {
   }
 
   lines(batch: readonly Line[]): boolean {
-    const { meta } = this.#options;
     this.#positionWatch?.stop();
     for (const line of batch) {
-      const event = toJobEvent(line, meta.includeUsage);
-      if (event) this.send(event);
-      if (event?.event === 'chunk') this.#progress.firstTextAt ??= performance.now();
+      const events = this.#events.of(line);
+      for (const event of events) this.send(event);
+      if (events[0]?.event === 'chunk') this.#progress.firstTextAt ??= performance.now();
       else if (isAttemptLine(line)) noteAttempt(this.#progress, line, this.#options.prices);
       if (isTerminalLine(line.text)) {
         const { outcome, code } = endOf(line);
@@ -290,6 +304,7 @@ class SocketRequest implements Client {
 
   reset(reason: string): 'again' {
     this.send(resetEvent(reason));
+    this.#events = jobEvents(this.#options.meta, logStart);
     return 'again';
   }
 

@@ -1,0 +1,19 @@
+import { anthropicMessagesClient } from '@millrace/formats/anthropic-messages/client/format';
+import { formatApi } from '../format-api.ts';
+
+/** Anthropic's Messages. */
+export const messages = formatApi({
+  path: '/v1/messages',
+  format: anthropicMessagesClient,
+  // Anthropic's SDKs show it with an error.
+  head: (id) => ({ 'request-id': id }),
+  members(headers) {
+    const betas = String(headers['anthropic-beta'] ?? '')
+      .split(',')
+      .map((beta) => beta.trim())
+      .filter((beta) => beta !== '');
+    const members: Record<string, string> = {};
+    if (betas.length > 0) members['anthropic_beta'] = JSON.stringify(betas);
+    return members;
+  },
+});

@@ -1,0 +1,13 @@
+import type { ClientFormat } from '../../client-port.ts';
+import { errorBody } from './error.ts';
+import { toInner } from './request.ts';
+import { encodeStream } from './stream-encoder.ts';
+import { encodeWhole } from './whole-encoder.ts';
+
+/** Anthropic's Messages API, as clients use it. */
+export const anthropicMessagesClient: ClientFormat = {
+  toInner,
+  encodeStream,
+  encodeWhole,
+  errorBody,
+};

@@ -1,0 +1,74 @@
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { parseExactly } from '../../exact-json.ts';
+import { deltaOf, finishReasons, reasoningTextFields, usageOf } from '../../openai-chat/chunk.ts';
+import type { AnswerFacts } from '../../client-port.ts';
+import { fromInnerUsage, messageId, stopReasonOf } from './usage.ts';
+
+/** A chat completion as a message. Only its first choice has a counterpart. */
+export function encodeWhole(completion: string, { id, model }: AnswerFacts): string {
+  const value = parseExactly(completion);
+  const answer: JsonObject = isJsonObject(value) ? value : {};
+  const message = deltaOf(itemsOf(answer['choices'])[0]) ?? {};
+  const usage = usageOf(answer);
+  return JSON.stringify({
+    id: messageId(id),
+    type: 'message',
+    role: 'assistant',
+    model: typeof answer['model'] === 'string' ? answer['model'] : model,
+    content: blocksOf(message),
+    stop_reason: stopReasonOf(finishReasons(answer)[0]?.reason ?? 'stop'),
+    stop_sequence: null,
+    usage: fromInnerUsage(usage ?? {}),
+  });
+}
+
+function blocksOf(message: JsonObject): JsonObject[] {
+  const blocks: JsonObject[] = [];
+  const reasoning = reasoningOf(message);
+  if (reasoning !== '') blocks.push({ type: 'thinking', thinking: reasoning, signature: '' });
+  for (const text of [textOf(message['content']), message['refusal']]) {
+    if (typeof text === 'string' && text !== '') blocks.push({ type: 'text', text });
+  }
+  for (const call of itemsOf(message['tool_calls'])) {
+    const called = isJsonObject(call) ? call['function'] : undefined;
+    if (!isJsonObject(call) || !isJsonObject(called)) continue;
+    blocks.push({
+      type: 'tool_use',
+      id: call['id'],
+      name: called['name'],
+      input: inputOf(called['arguments']),
+    });
+  }
+  return blocks;
+}
+
+/** The reasoning of a message or a delta as text; some providers send the same in several fields. */
+export function reasoningOf(message: JsonObject): string {
+  for (const name of reasoningTextFields) {
+    const value = message[name];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  return '';
+}
+
+/** The text of a content, also of one in parts. */
+export function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  return itemsOf(content)
+    .map((part) => (isJsonObject(part) && typeof part['text'] === 'string' ? part['text'] : ''))
+    .join('');
+}
+
+/** The arguments as the object that Anthropic's clients expect. A model can have written invalid JSON. */
+export function inputOf(text: unknown): unknown {
+  if (typeof text !== 'string') return isJsonObject(text) ? text : {};
+  if (text.trim() === '') return {};
+  try {
+    const input = parseExactly(text);
+    if (isJsonObject(input)) return input;
+  } catch {
+    // No JSON: shown as text below.
+  }
+  return { invalid_arguments: text };
+}

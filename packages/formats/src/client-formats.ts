@@ -1,0 +1,31 @@
+import type { JsonObject } from '@millrace/shared/domain/json';
+import type { ProviderApi } from '@millrace/shared/domain/provider-api';
+import type { Endpoint } from '@millrace/shared/domain/request';
+import { anthropicMessagesClient } from './anthropic-messages/client/format.ts';
+import type { ClientFormat, InnerRequest } from './client-port.ts';
+import { parseExactly } from './exact-json.ts';
+
+/** The formats of the client APIs whose format is not the inner form. */
+const clientFormats: Readonly<Partial<Record<Endpoint, ClientFormat>>> = {
+  '/v1/messages': anthropicMessagesClient,
+};
+
+/** The provider's format that is also the client's. */
+const sameFormat: Readonly<Record<Endpoint, ProviderApi>> = {
+  '/v1/chat/completions': 'openai',
+  '/v1/messages': 'anthropic',
+};
+
+/** Undefined: the client uses the inner form. */
+export const clientFormatOf = (endpoint: Endpoint): ClientFormat | undefined =>
+  clientFormats[endpoint];
+
+/** Whether a provider with this format can be sent the client's own body, and is not sent the inner form. */
+export const isNative = (endpoint: Endpoint, api: ProviderApi): boolean =>
+  clientFormats[endpoint] !== undefined && sameFormat[endpoint] === api;
+
+/** The inner form of a request that an ingress has checked. */
+export function innerRequest(endpoint: Endpoint, text: string): InnerRequest {
+  const format = clientFormats[endpoint];
+  return format ? format.toInner(parseExactly(text) as JsonObject) : { body: text };
+}
