@@ -27,7 +27,8 @@ export type DataFolder = {
     readonly log: string;
     readonly pidFile: string;
   };
-  readonly simulatedConfig: string;
+  /** The config of a start without one. */
+  readonly ownConfig: string;
   /** The ledger's SQLite file. */
   readonly ledger: string;
   /** Releases the folder for the next start. Idempotent. */
@@ -61,7 +62,7 @@ export function openDataFolder(requested: string): DataFolder {
       log: join(path, 'redis.log'),
       pidFile: join(path, 'redis.pid'),
     },
-    simulatedConfig: join(path, 'simulated.yaml'),
+    ownConfig: join(path, 'config.yaml'),
     ledger: join(path, 'ledger.db'),
     release() {
       if (!held) return;

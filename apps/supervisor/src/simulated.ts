@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { builtInProviders } from '@millrace/shared/config/simulated-providers';
 import type { ProcessSpec } from './supervise.ts';
 
@@ -77,25 +76,15 @@ const aliases: readonly {
 
 export const simulatedAliases: readonly string[] = aliases.map(({ name }) => name);
 
-/** Writes the config of a start without one, for users to copy and change. */
-export function writeSimulatedConfig(file: string): void {
-  const lines = [
-    '# Written by npm start, which was given no config: simulated providers, no real ones.',
-    '# Written anew at every start; copy it to change it. The providers simulated and simulated-backup are',
-    '# built in; add your own under `providers:`.',
-    '# POST /admin/chaos, and the console, may kill workers and break off answers of the simulated providers.',
-    'chaos: true',
-    'models:',
-    ...aliases.flatMap(({ name, about, targets, fields = [] }) => [
-      `  ${name}: # ${about}`,
-      ...fields.map((field) => `    ${field}`),
-      '    targets:',
-      ...targets.map((model, index) => {
-        const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
-        const prefill = model.startsWith('prefill:') ? ', prefill: true' : '';
-        return `      - { provider: ${provider}, model: '${model}'${prefill} }`;
-      }),
-    ]),
-  ];
-  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
-}
+/** Lines of the config's `models`. */
+export const simulatedModelLines = (): string[] =>
+  aliases.flatMap(({ name, about, targets, fields = [] }) => [
+    `  ${name}: # ${about}`,
+    ...fields.map((field) => `    ${field}`),
+    '    targets:',
+    ...targets.map((model, index) => {
+      const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
+      const prefill = model.startsWith('prefill:') ? ', prefill: true' : '';
+      return `      - { provider: ${provider}, model: '${model}'${prefill} }`;
+    }),
+  ]);

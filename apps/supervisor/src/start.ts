@@ -3,6 +3,7 @@ import type { Logger } from '@millrace/shared/runtime/logger';
 import { readyLine, welcome } from './announce.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Fleet } from './fleet.ts';
+import { environmentProviders } from './environment-providers.ts';
 import { v8Flags } from './memory-profile.ts';
 import {
   embeddedRedisUrl,
@@ -11,8 +12,9 @@ import {
   lastWords,
   redisSpec,
 } from './redis-server.ts';
+import { writeOwnConfig } from './own-config.ts';
 import { probeSharedRedis } from './shared-redis.ts';
-import { simulatorSpec, writeSimulatedConfig } from './simulated.ts';
+import { simulatorSpec } from './simulated.ts';
 import type { StartSettings } from './start-settings.ts';
 import { StartFailed, type ProcessSpec } from './supervise.ts';
 
@@ -31,7 +33,7 @@ export type StartInput = {
   readonly programs: Programs;
   readonly env: NodeJS.ProcessEnv;
   readonly fleet: Fleet;
-  /** Opened only if it is needed: for the embedded Redis, or for the simulated providers' config. */
+  /** Opened only if it is needed: for the embedded Redis, or for the config of a start without one. */
   readonly openFolder: () => DataFolder;
   readonly log: Logger;
   readonly print: (text: string) => void;
@@ -53,8 +55,9 @@ export async function start(input: StartInput): Promise<void> {
       : useSharedRedis(settings.redisUrl, input),
     startSimulators(input),
   ]);
-  const configFile = options.configFile ?? (folder as DataFolder).simulatedConfig;
-  if (options.configFile === undefined) writeSimulatedConfig(configFile);
+  const configFile = options.configFile ?? (folder as DataFolder).ownConfig;
+  const providers = environmentProviders(input.env);
+  if (options.configFile === undefined) writeOwnConfig(configFile, providers);
   // A password must not be in a command line, which all users of the machine can read.
   const env = {
     ...input.env,
@@ -77,7 +80,7 @@ export async function start(input: StartInput): Promise<void> {
     }),
   );
   startControlPlane({ flags, configFile, env }, input);
-  if (options.configFile === undefined) print(welcome(urls[0] ?? '', configFile));
+  if (options.configFile === undefined) print(welcome(urls[0] ?? '', configFile, providers));
 }
 
 async function startEmbeddedRedis(input: StartInput, folder: DataFolder): Promise<string> {

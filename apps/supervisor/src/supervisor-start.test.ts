@@ -119,7 +119,7 @@ describe('a start', () => {
 
     // A copy of that config is as good as another one: it names no port that only one start had.
     const copy = join(bench.folder, 'copy.yaml');
-    copyFileSync(join(bench.data, 'simulated.yaml'), copy);
+    copyFileSync(join(bench.data, 'config.yaml'), copy);
     const again = bench.startWith(['--port', '0', '--data', bench.data, '--config', copy]);
     await again.ready();
     const [worker] = again.below('worker');
@@ -136,6 +136,24 @@ describe('a start', () => {
     again.child.kill('SIGTERM');
     expect(await again.exit).toEqual([0, null]);
     expect(bench.processes()).toEqual([]);
+  });
+
+  test('without a config serves the models of the providers whose keys are in the environment, and tells no key', async () => {
+    const key = 'sk-test-7Qx29fKd83Lm';
+    const own = {
+      OPENAI_API_KEY: key,
+      GROQ_API_KEY: ' ',
+      OPENAI_BASE_URL: 'http://127.0.0.1:9/v1',
+    };
+    const started = bench.startWith(['--port', '0', '--data', bench.data], own);
+    await started.ready();
+    await until(() => started.out().includes('Console'));
+    expect(started.out()).toMatch(/openai\/\* +with OPENAI_API_KEY/);
+    expect(started.out()).not.toContain('groq');
+    const text = readFileSync(join(bench.data, 'config.yaml'), 'utf8');
+    expect(text).toContain("'openai/*': { targets: [{ provider: openai, model: '*' }] }");
+    expect(text).toContain("baseUrl: '${OPENAI_BASE_URL}'");
+    expect(started.out() + started.err() + text).not.toContain(key.slice(0, 11));
   });
 
   test('works in a folder whose path is too long for a socket', async () => {
