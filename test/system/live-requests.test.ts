@@ -205,7 +205,7 @@ describe('a move', () => {
       status: 409,
       body: { error: { code: 'no_other_target' } },
     });
-    expect((await move(id, { target: 'nobody/x' })).status).toBe(400);
+    expect((await move(id, { target: 'unknown/x' })).status).toBe(400);
     expect((await move(id, { target: 3 })).status).toBe(400);
     expect((await move(id, { to: 'primary/x' })).status).toBe(400);
     fleet.hurry();

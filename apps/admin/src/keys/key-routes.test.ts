@@ -210,7 +210,7 @@ describe('a key that is created', () => {
     expect((await store.read()).keys).toEqual([]);
   });
 
-  test('with several wrong fields is told about all of them, in the words of the config', async () => {
+  test('with several wrong fields gets an error that names all of them, as the config does', async () => {
     const { body } = await call('POST', '', { id: 'a', weight: 0, models: ['smal'] });
     expect(body.error?.message).toBe(
       'weight: expected a whole number from 1 to 1000, found 0; models[0]: expected "*" or one of the models (small, large), found "smal" (did you mean small?)',

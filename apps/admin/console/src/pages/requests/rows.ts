@@ -87,7 +87,7 @@ export const endingMs = 6000;
 
 /**
  * Which requests of the look before are neither running now nor in the ledger; `since` is when each was missed first.
- * `present` is undefined if nobody looks at what runs, as on the second page: nothing is missed then.
+ * `present` is undefined where the page does not ask for what runs, as on the second page: nothing is missed then.
  */
 export function endingAfter(
   before: ReadonlyMap<string, { row: Row; since: number }>,

@@ -67,7 +67,7 @@ test('the limits of a target are those of the config', () => {
   expect(limitsOf(target('b/m'), undefined)).toBe('');
 });
 
-test('what a provider says of a key is told in words', () => {
+test('the limits of a key that a provider reports are shown in words', () => {
   const limit = { model: 'm', closed_until_at: null, requests: null, tokens: null };
   expect(keyLimitText(limit)).toBe('');
   expect(keyLimitText({ ...limit, closed_until_at: '2026-01-01T00:00:00Z' })).toBe(
