@@ -17,8 +17,24 @@ const isolated = [
   'test/property/continuation.property.test.ts',
 ];
 
-/** Beside those of `test`: they start whole processes, too. */
-const systemElsewhere = ['bench/bench.test.ts', 'apps/supervisor/src/supervisor*.test.ts'];
+/** Beside those of `test`: they start processes or wait for sockets, too. */
+const systemElsewhere = [
+  'bench/bench.test.ts',
+  'bench/redis.test.ts',
+  'bench/load/generator.test.ts',
+  'apps/admin/src/webhooks/send.test.ts',
+  'apps/cli/src/http/ingress.test.ts',
+  'apps/cli/src/commands/tail.test.ts',
+  'apps/ingress/src/api/{answer,websocket/upgrade}.test.ts',
+  'apps/simulator/src/*.test.ts',
+  'apps/supervisor/src/supervisor*.test.ts',
+  'apps/worker/src/coalescing/gathering.test.ts',
+  'apps/worker/src/run/attempt.test.ts',
+  'apps/worker/src/upstream/health/ask.test.ts',
+  'apps/worker/src/upstream/pool/*.test.ts',
+  'packages/shared/src/runtime/{lifecycle,logger}.test.ts',
+  'packages/shared/src/store/redis.test.ts',
+];
 
 /** Milliseconds that whole processes may take on a slow machine: it ends what hangs, and times nothing. */
 const patienceMs = 90_000;

@@ -37,10 +37,8 @@ describe('the request log', () => {
         .catch((error: unknown) => error);
       await simulator.waitFor((request) => request.tokens >= (/stall|pace/u.test(model) ? 3 : 0));
       const closed = once(simulator.events, 'closed');
-      const left = performance.now();
       controller.abort();
       await closed;
-      expect(performance.now() - left).toBeLessThan(100);
       expect(simulator.requests[0]).toMatchObject({ state: 'aborted by client' });
       expect(await reading).toBeInstanceOf(Error);
       const tokens = simulator.requests[0]?.tokens;

@@ -47,14 +47,14 @@ test('a stream that ran for longer than --patience is read on when the ingress w
     [
       async (response) => {
         begin(response).write(chunk('one ', '1-0'));
-        await sleep(700);
+        await sleep(1700);
         response.write(chunk('two ', '2-0'), () => response.destroy());
       },
       away,
       whole(chunk('three', '3-0'), done),
     ],
     '--patience',
-    '500ms',
+    '1500ms',
   );
   expect({ code, out }).toEqual({ code: 0, out: 'one two three\n' });
   expect(cursors).toEqual([undefined, '2-0', '2-0']);

@@ -94,10 +94,8 @@ describe('the key in what a provider says', () => {
 
   it('is looked for in a long text in no time', () => {
     const long = 'sk-a-'.repeat(50_000);
-    const began = performance.now();
+    // A quadratic search takes minutes, and exceeds the test's own time limit.
     redactFault(fault('upstream_rejected', { error: error(long) }), secret);
-    // A quadratic search takes minutes.
-    expect(performance.now() - began).toBeLessThan(5000);
   });
 });
 

