@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
@@ -21,6 +21,12 @@ beforeAll(async () => {
     config: { limits: { workerConcurrency: slots } },
   });
   queue = observeQueue(fleet);
+});
+// No request of a test, or of its first try, runs or waits beside the next one.
+afterEach(async () => {
+  fleet.hurry();
+  await expectEmpty(queue);
+  fleet.primary.reset();
 });
 afterAll(() => fleet?.close());
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
@@ -15,11 +16,12 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob, openStream } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
-import { latenessSince } from '../kit/lateness.ts';
 import { asked, expectEmpty, isAlive, observeQueue, upstream, userOf } from '../kit/observe.ts';
 import type { ObservedQueue } from '../kit/observe.ts';
 
-const hugeBytes = 16 * 1024 * 1024;
+/** Milliseconds: far below a `drainTimeout` of a minute, also on a slow machine. */
+const promptlyMs = 20_000;
+const hugeBytes = 10 * 1024 * 1024;
 const readerBufferBytes = 256 * 1024;
 /** What a reader may take from its log at once, beyond its buffer. */
 const portionBytes = 32 * 1024;
@@ -30,7 +32,7 @@ const models = {
   long: 'healthy:tokens=600,pace=40',
   // Runs on for longer than the grace of requests whose ingress died.
   moved: 'healthy:tokens=400,pace=10',
-  // Much more than the kernel usually takes for a reader that takes nothing: a test waits until something waits.
+  // Twice what the kernel usually takes for a reader that takes nothing: a test waits until something waits.
   huge: `big:bytes=${hugeBytes}`,
 };
 const longText = expectedText({ tokens: 600 });
@@ -92,7 +94,7 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('is not held up by connections that are kept open for nothing', async () => {
-    const ingress = await start({ drainTimeout: '10s' });
+    const ingress = await start({ drainTimeout: '60s' });
     const agent = new Agent({ keepAlive: true });
     await getOnce(`${ingress.url}/healthz`, agent);
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
@@ -102,14 +104,14 @@ describe('an ingress that is told to stop', () => {
     const since = Date.now();
     expect(await ingress.stop('SIGTERM')).toBe(0);
 
-    expect(Date.now() - since).toBeLessThan(2000 + latenessSince(since));
+    expect(Date.now() - since).toBeLessThan(promptlyMs);
     // "Service restart": the client comes back elsewhere.
     expect((await closed)[0]).toBe(1012);
     agent.destroy();
   });
 
   test('lets the requests of a WebSocket end before it closes the socket', async () => {
-    const ingress = await start({ drainTimeout: '10s' });
+    const ingress = await start({ drainTimeout: '60s' });
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
     const types: string[] = [];
     let onFrame = () => {};
@@ -134,7 +136,7 @@ describe('an ingress that is told to stop', () => {
     fleet.hurry();
     expect(await stopped).toBe(0);
 
-    expect(Date.now() - since).toBeLessThan(3000 + latenessSince(since));
+    expect(Date.now() - since).toBeLessThan(promptlyMs);
     expect(types.at(-1)).toBe('done');
     expect((await closed)[0]).toBe(1012);
   });
@@ -188,7 +190,7 @@ describe('an ingress that is told to stop', () => {
     const ofUser = (user: string) => ({ body: { user } });
     const plain = ask(leaving.url, 'moved', ofUser('plain'));
     const whole = askWhole(leaving.url, 'moved', ofUser('whole'));
-    const named = { headers: { 'idempotency-key': 'a-key' } };
+    const named = { headers: { 'idempotency-key': randomUUID() } };
     const keyed = askWhole(leaving.url, 'moved', { ...ofUser('keyed'), ...named });
     const id = await createJob(leaving.url, 'moved', { user: 'job' });
     const native = follow(leaving.url, id);
@@ -317,7 +319,7 @@ describe('an ingress that is told to stop', () => {
     const since = Date.now();
     expect(await ingress.stop('SIGTERM')).toBe(0);
 
-    expect(Date.now() - since).toBeLessThan(4000 + latenessSince(since));
+    expect(Date.now() - since).toBeLessThan(promptlyMs);
   });
 
   test('answers who has a job to make, when Redis has taken it', async () => {

@@ -7,7 +7,6 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, readPlain, readStory } from '../kit/judge.ts';
-import { latenessSince } from '../kit/lateness.ts';
 import {
   asked,
   expectAlive,
@@ -73,13 +72,13 @@ async function takeJob() {
   return worker.getNextJob(token);
 }
 
-/** Three seconds, and two more for a machine that other tests keep busy. */
-const patientlyMs = 5000;
+/** Milliseconds: far below the time limits of requests, also on a slow machine. */
+const soonMs = 20_000;
 
 /** Readers get the end in time, and it says what happened. */
 async function expectFailed(readers: Stream[], since: number, code: string): Promise<void> {
   await Promise.all(readers.map(({ ended }) => ended));
-  expect(Date.now() - since).toBeLessThan(patientlyMs + latenessSince(since));
+  expect(Date.now() - since).toBeLessThan(soonMs);
   for (const { events } of readers) {
     const story = readStory(events);
     expect(story).toMatchObject({ end: 'failed', data: { status: 'failed', error: { code } } });
@@ -103,7 +102,7 @@ test('plain readers whose jobs are removed get one error, streamed or not', asyn
   await whole.ended;
   expect((await whole.head).status).toBe(500);
   expect(JSON.parse(whole.text)).toMatchObject({ error: { code: 'job_removed' } });
-  expect(Date.now() - since).toBeLessThan(patientlyMs + latenessSince(since));
+  expect(Date.now() - since).toBeLessThan(soonMs);
 });
 
 test('a job that nobody reads is found to be removed by whoever asks for it', async () => {
@@ -111,7 +110,7 @@ test('a job that nobody reads is found to be removed by whoever asks for it', as
   const id = await createJob(fleet.url, 'short');
   await press(`${id}/clean`);
   await expect
-    .poll(() => getJob(fleet.url, id), { timeout: 3000 })
+    .poll(() => getJob(fleet.url, id))
     .toMatchObject({ status: 'failed', error: { code: 'job_removed' } });
 });
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { TestContext } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { metricAt, waitingAt } from '../kit/upstreams.ts';
@@ -23,6 +24,10 @@ const pair = (provider: string, key: string, more: object = {}) => ({
   ...more,
 });
 
+/** What breaks off six times does so once: a second try has models of its own. */
+const tries = [0, 1];
+const aliasOf = (name: string, { task }: TestContext) => `${name}-${task.result?.retryCount ?? 0}`;
+
 let sick: [Simulator, Simulator];
 let fleet: Fleet;
 beforeAll(async () => {
@@ -34,13 +39,15 @@ beforeAll(async () => {
   fleet = await startFleet({
     admin: true,
     health: true,
-    models: {
-      recovers: pair('soon', 'recovers'),
-      left: pair('later', 'left'),
-      full: pair('late', 'full'),
-      impatient: pair('late', 'impatient', { maxWait: '100ms' }),
-      hurried: pair('late', 'hurried'),
-    },
+    models: Object.fromEntries(
+      tries.flatMap((number) => [
+        [`recovers-${number}`, pair('soon', `recovers-${number}`)],
+        [`left-${number}`, pair('later', `left-${number}`)],
+        [`full-${number}`, pair('late', `full-${number}`)],
+        [`impatient-${number}`, pair('late', `impatient-${number}`, { maxWait: '100ms' })],
+        [`hurried-${number}`, pair('late', `hurried-${number}`)],
+      ]),
+    ),
     config: {
       limits: { waiting: mostWaiting },
       providers: {
@@ -76,12 +83,13 @@ async function waiting(count: number): Promise<void> {
   await expect.poll(() => waitingAt(fleet.url)).toBe(count);
 }
 
-test('a stream, a whole answer and a job go on by themselves when a target is well again', async () => {
-  await breakBoth('recovers');
+test('a stream, a whole answer and a job go on by themselves when a target is well again', async (context) => {
+  const alias = aliasOf('recovers', context);
+  await breakBoth(alias);
   const since = sick[0].requests.length + sick[1].requests.length;
-  const stream = ask(fleet.url, 'recovers', { body: saying('as a stream') });
-  const whole = askWhole(fleet.url, 'recovers', { body: saying('as a whole') });
-  const job = await createJob(fleet.url, 'recovers', saying('as a job'));
+  const stream = ask(fleet.url, alias, { body: saying('as a stream') });
+  const whole = askWhole(fleet.url, alias, { body: saying('as a whole') });
+  const job = await createJob(fleet.url, alias, saying('as a job'));
 
   await expectWhole(stream, text);
   await whole.ended;
@@ -92,31 +100,33 @@ test('a stream, a whole answer and a job go on by themselves when a target is we
   expect((await getJob(fleet.url, job)).attempts).toMatchObject([{ outcome: 'completed' }]);
 });
 
-test('beyond the bound of those that wait, and of patience, it is a 503 that says when', async () => {
-  await breakBoth('full');
+test('beyond the bound of those that wait, and of patience, it is a 503 that says when', async (context) => {
+  const alias = aliasOf('full', context);
+  await breakBoth(alias);
   const crowd = Array.from({ length: mostWaiting }, (_, i) =>
-    ask(fleet.url, 'full', { body: saying(`in line ${i}`) }),
+    ask(fleet.url, alias, { body: saying(`in line ${i}`) }),
   );
   await waiting(mostWaiting);
   await expect
-    .poll(() => metricAt(fleet.url, 'millrace_requests_waiting_for_target', { model: 'full' }))
+    .poll(() => metricAt(fleet.url, 'millrace_requests_waiting_for_target', { model: alias }))
     .toBe(mostWaiting);
-  await expectNoTarget(ask(fleet.url, 'full'));
-  await expectNoTarget(askWhole(fleet.url, 'full'));
+  await expectNoTarget(ask(fleet.url, alias));
+  await expectNoTarget(askWhole(fleet.url, alias));
   for (const stream of crowd) stream.leave();
   await waiting(0);
   // There is room again.
-  const next = ask(fleet.url, 'full');
+  const next = ask(fleet.url, alias);
   await waiting(1);
   next.leave();
   await waiting(0);
 });
 
-test('the model says how long is waited, for a stream, a whole answer and a job', async () => {
-  await breakBoth('impatient');
-  await expectNoTarget(ask(fleet.url, 'impatient'));
-  await expectNoTarget(askWhole(fleet.url, 'impatient'));
-  const job = await createJob(fleet.url, 'impatient');
+test('the model says how long is waited, for a stream, a whole answer and a job', async (context) => {
+  const alias = aliasOf('impatient', context);
+  await breakBoth(alias);
+  await expectNoTarget(ask(fleet.url, alias));
+  await expectNoTarget(askWhole(fleet.url, alias));
+  const job = await createJob(fleet.url, alias);
   expect(readStory(await eventsOf(fleet.url, job))).toMatchObject({
     end: 'failed',
     data: { error: { code: 'no_target_available' } },
@@ -124,21 +134,23 @@ test('the model says how long is waited, for a stream, a whole answer and a job'
   expect((await getJob(fleet.url, job)).attempts).toEqual([]);
 });
 
-test('a deadline ends the wait', async () => {
-  await breakBoth('hurried');
-  const stream = ask(fleet.url, 'hurried', { headers: { 'x-millrace-deadline': '1s' } });
+test('a deadline ends the wait', async (context) => {
+  const alias = aliasOf('hurried', context);
+  await breakBoth(alias);
+  const stream = ask(fleet.url, alias, { headers: { 'x-millrace-deadline': '1s' } });
   const { head, error } = await readPlain(stream);
   expect(head.status).toBe(504);
   expect(error).toMatchObject({ code: 'deadline_exceeded' });
   await waiting(0);
 });
 
-test('who leaves while it waits is never asked for, and the others are', async () => {
-  await breakBoth('left');
-  const leaver = ask(fleet.url, 'left', { body: saying('who left') });
-  const job = await createJob(fleet.url, 'left', saying('cancelled'));
+test('who leaves while it waits is never asked for, and the others are', async (context) => {
+  const alias = aliasOf('left', context);
+  await breakBoth(alias);
+  const leaver = ask(fleet.url, alias, { body: saying('who left') });
+  const job = await createJob(fleet.url, alias, saying('cancelled'));
   await waiting(2);
-  const stays = ask(fleet.url, 'left', { body: saying('who stayed') });
+  const stays = ask(fleet.url, alias, { body: saying('who stayed') });
   leaver.leave();
   await cancelJob(fleet.url, job);
   await expectWhole(stays, text);

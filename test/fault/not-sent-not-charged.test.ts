@@ -7,12 +7,16 @@ import type { Ended } from '../kit/http.ts';
 
 // A key does not pay for what never became a request.
 
+/** What a key has used does not come back: each try of a test takes another one. */
+const keyIds = ['a', 'b', 'c', 'd'];
+const unused = [...keyIds];
+
 let fleet: Fleet;
 beforeAll(async () => {
   const limits = { requestsPerMinute: 9, tokensPerMinute: 100_000, concurrent: 5 };
   fleet = await startFleet({
     models: { short: 'healthy:tokens=10' },
-    config: { keys: ['a', 'b'].map((id) => ({ id, secret: `secret-${id}`, limits })) },
+    config: { keys: keyIds.map((id) => ({ id, secret: `secret-${id}`, limits })) },
   });
 });
 afterAll(() => fleet?.close());
@@ -34,23 +38,25 @@ async function remaining(id: string): Promise<{ requests: number; tokens: number
 }
 
 test('nor for what was refused while Redis was away', async () => {
+  const id = unused.pop() ?? '';
   await fleet.redis.kill('SIGTERM');
-  const answers = await Promise.all([ask('a'), ask('a'), ask('a')]);
+  const answers = await Promise.all([ask(id), ask(id), ask(id)]);
   expect(answers.map((answer) => [answer.status, errorOf(answer).code])).toEqual(
     answers.map(() => [503, 'queue_unavailable']),
   );
   await fleet.redis.start();
-  const left = await remaining('a');
+  const left = await remaining(id);
   expect(left.requests).toBe(8);
   expect(left.tokens).toBeGreaterThan(85_000);
 });
 
 test('nor for what Redis had no memory for', async () => {
+  const id = unused.pop() ?? '';
   const redis = fleet.redis.connect();
-  expect((await ask('b')).status).toBe(200);
+  expect((await ask(id)).status).toBe(200);
   await redis.config('SET', 'maxmemory', '1');
-  const refused = await ask('b');
+  const refused = await ask(id);
   expect([refused.status, errorOf(refused).code]).toEqual([503, 'queue_full']);
   await redis.config('SET', 'maxmemory', '0');
-  expect((await remaining('b')).requests).toBe(7);
+  expect((await remaining(id)).requests).toBe(7);
 });

@@ -13,13 +13,16 @@ import { upstream, userOf } from '../kit/observe.ts';
 
 const mebi = 1024 * 1024;
 const bytes = 24 * mebi;
-/** More than the kernel usually takes for a reader that takes nothing. */
-const someBytes = 16 * mebi;
+/** Twice what the kernel usually takes for a reader that takes nothing. */
+const someBytes = 10 * mebi;
+/** Enough for a reader at a steady pace to be slow for some seconds. */
+const steadyBytes = 16 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
 const models = {
   big: `big:bytes=${bytes}`,
   some: `big:bytes=${someBytes}`,
+  steady: `big:bytes=${steadyBytes}`,
   short: 'healthy:tokens=10',
   // Each piece is larger than the smallest bound, and the next one comes later.
   pieces: 'big:bytes=65536,piece=2048,pace=10',
@@ -145,13 +148,13 @@ test('a slow reader that takes a little all the time is not ended', async () => 
   // What waits at the end usually takes three seconds to be sent, longer than a reader may stand still. The kernel
   // says what it took by the megabyte, a few times in a second.
   await start({ readerBuffer: '8MiB', readerStall: '2s' });
-  const id = await createJob(fleet.url, 'some', { user: 'steady' });
+  const id = await createJob(fleet.url, 'steady', { user: 'steady' });
   await finished('steady');
   const steady = follow(fleet.url, id, undefined, { keepText: false, bytesPerSecond: 2.5 * mebi });
   expect(await inTime(steady.ended, () => `it has ${steady.bytes} bytes`)).toMatchObject({
     how: 'complete',
   });
-  expect(readStory(steady.events).text === bigText(someBytes)).toBe(true);
+  expect(readStory(steady.events).text === bigText(steadyBytes)).toBe(true);
 });
 
 test('a bound that is smaller than what comes at once delays, but stops nothing', async () => {

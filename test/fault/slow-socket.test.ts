@@ -14,11 +14,14 @@ import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 
 const mebi = 1024 * 1024;
 
-/** More than the kernel usually takes for a reader that takes nothing. */
-const someBytes = 16 * mebi;
+/** Twice what the kernel usually takes for a reader that takes nothing. */
+const someBytes = 10 * mebi;
+/** Enough for a socket at a steady pace to be slow for some seconds. */
+const longBytes = 16 * mebi;
 
 const models = {
   some: `big:bytes=${someBytes}`,
+  long: `big:bytes=${longBytes}`,
   middle: `big:bytes=${6 * mebi}`,
   steady: 'healthy:tokens=100,pace=10',
 };
@@ -102,7 +105,7 @@ test('a socket that stood still is ended, and all its requests go on where each 
 
 test('a socket that is slow but takes a little all the time is not ended, in one long frame either', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '2s' });
-  const id = await createJob(fleet.url, 'some', { user: 'whole', stream: false });
+  const id = await createJob(fleet.url, 'long', { user: 'whole', stream: false });
   await finished('whole');
   // What the kernel has not taken of the frame usually takes four seconds, longer than a reader may stand still.
   const slow = await openSlow(2.5 * mebi);

@@ -17,7 +17,7 @@ test('with TLS, connections are counted and times are watched as well', async ()
   const { cert, key } = makeCertificate({ name: 'localhost', hosts: ['127.0.0.1'] });
   const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   await Promise.all([writeFile(tls.cert, cert), writeFile(tls.key, key)]);
-  const limits = { connectionsPerAddress: 1, headTimeout: '300ms', requestTimeout: '600ms' };
+  const limits = { connectionsPerAddress: 1, headTimeout: '1s', requestTimeout: '2s' };
   await using fleet = await startFleet({
     models: { any: 'healthy' },
     config: { listen: { tls }, limits },

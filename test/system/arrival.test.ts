@@ -46,8 +46,8 @@ const post = (length: number) =>
 describe('an ingress with short times', () => {
   beforeAll(() =>
     start({
-      headTimeout: '400ms',
-      requestTimeout: '800ms',
+      headTimeout: '1s',
+      requestTimeout: '2s',
       keepAlive: '100ms',
       // A single pong that is later than this is taken for death.
       socketPing: '1s',

@@ -10,7 +10,7 @@ import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 import { openSocket } from '../kit/socket.ts';
 import { ask } from '../kit/client.ts';
 
-const big = `big:bytes=${16 * 1024 * 1024}`;
+const big = `big:bytes=${10 * 1024 * 1024}`;
 const endless = 'healthy:tokens=5000,pace=10';
 
 let fleet: Fleet;

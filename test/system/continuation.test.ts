@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ask, createJob, eventsOf, getJob, requestId } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
@@ -66,6 +66,11 @@ beforeAll(async () => {
   fleet = await startFleet({ models });
 });
 afterAll(() => fleet.close());
+// Faults that come once come again in a second try.
+beforeEach(() => {
+  fleet.primary.reset();
+  fleet.backup.reset();
+});
 
 const text = expectedText({ tokens: 60 });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { maxWaitingRecords } from '@millrace/shared/domain/debug-record';
 import { keyspace } from '@millrace/shared/store/keys';
 import type { DebugRecord } from '@millrace/shared/domain/debug-record';
@@ -106,12 +107,13 @@ test('a request that was rescued has a record for each of its attempts', async (
 });
 
 test('a key that is not watched has none, until an operator watches it', async () => {
-  const made = await call(`${fleet.url}/admin/keys`, { headers: ops, body: { id: 'created' } });
+  const id = `created-${randomUUID()}`;
+  const made = await call(`${fleet.url}/admin/keys`, { headers: ops, body: { id } });
   const { secret } = jsonOf(made) as { secret: string };
   const created = { authorization: `Bearer ${secret}` };
   const before = [askSmall(other), askSmall(created)];
   await Promise.all(before.map((stream) => expectWhole(stream, expectedText({ tokens: 5 }))));
-  const patched = await call(`${fleet.url}/admin/keys/created`, {
+  const patched = await call(`${fleet.url}/admin/keys/${id}`, {
     method: 'PATCH',
     headers: ops,
     body: { debug: true },

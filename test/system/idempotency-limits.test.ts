@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keyspace } from '@millrace/shared/store/keys';
 import { chat, complete } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
@@ -14,15 +14,22 @@ import { openSocket } from '../kit/socket.ts';
 const model = 'endless';
 let fleet: Fleet;
 let redis: Redis;
+/** Of the test that runs: what a key has used stays, so that each try has another one. */
+let tries = 0;
+beforeEach(({ task }) => {
+  tries = task.result?.retryCount ?? 0;
+});
 beforeAll(async () => {
   fleet = await startFleet({
     ingresses: 2,
     models: { [model]: 'healthy:tokens=5000,pace=10' },
     config: {
-      keys: ['calls', 'jobs', 'sockets', 'conflict', 'memory', 'streams', 'leavers'].map((id) => {
-        const limits = { requestsPerMinute: 100, tokensPerMinute: 100_000, concurrent: 5 };
-        return { id, secret: `secret-${id}`, limits };
-      }),
+      keys: ['calls', 'jobs', 'sockets', 'conflict', 'memory', 'streams', 'leavers']
+        .flatMap((id) => [`${id}-0`, `${id}-1`])
+        .map((id) => {
+          const limits = { requestsPerMinute: 100, tokensPerMinute: 100_000, concurrent: 5 };
+          return { id, secret: `secret-${id}`, limits };
+        }),
     },
   });
   redis = fleet.redis.connect();
@@ -30,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => fleet.close());
 
 const urls = () => fleet.ingresses.map(({ url }) => url) as [string, string];
-const as = (id: string) => ({ authorization: `Bearer secret-${id}` });
+const as = (id: string) => ({ authorization: `Bearer secret-${id}-${tries}` });
 const body = chat(model, { stream: true });
 const newKey = () => crypto.randomUUID();
 
@@ -41,12 +48,12 @@ const makeJob = (url: string, id: string, key: string) =>
 
 /** What is used of the limits of a key, and what is under way. */
 async function usedBy(id: string) {
-  const windows = await redis.hgetall(keyspace().limit(`key:${id}`));
+  const windows = await redis.hgetall(keyspace().limit(`key:${id}-${tries}`));
   const sum = (name: string) =>
     Object.entries(windows)
       .filter(([field]) => field.startsWith(`${name}:`))
       .reduce((total, [, amount]) => total + Number(amount), 0);
-  const leases = await redis.zcard(keyspace().leases(`key:${id}`));
+  const leases = await redis.zcard(keyspace().leases(`key:${id}-${tries}`));
   return { requests: sum('requests'), tokens: sum('tokens'), leases };
 }
 

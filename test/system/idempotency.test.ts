@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { aliases, chat, complete } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -36,6 +36,7 @@ beforeAll(async () => {
   });
 });
 afterAll(() => fleet.close());
+beforeEach(() => fleet.primary.reset());
 
 const asA = { authorization: 'Bearer secret-a' };
 const asB = { authorization: 'Bearer secret-b' };
@@ -239,7 +240,7 @@ describe('jobs and WebSockets', () => {
     const [one, two] = sockets as [(typeof sockets)[0], (typeof sockets)[0]];
     const frame = {
       type: 'create',
-      idempotency_key: 'ключ',
+      idempotency_key: `ключ-${newKey()}`,
       body: chat(steady(6), { stream: true }),
     };
     one.send({ ...frame, ref: 'first' });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   aliases,
   cancelJob,
@@ -19,15 +19,18 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 const short = 'healthy:tokens=20';
 const long = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;
 const paced = 'healthy:tokens=60,pace=20';
+/** Ends when it is hurried. */
+const slow = 'healthy:tokens=60,pace=1000';
 
 let fleet: Fleet;
 beforeAll(async () => {
   fleet = await startFleet({
     ingresses: 2,
-    models: aliases(short, paced, 'status:code=400', ...[1, 2, 3, 4, 5].map(long)),
+    models: aliases(short, paced, slow, 'status:code=400', ...[1, 2, 3, 4, 5].map(long)),
   });
 });
 afterAll(() => fleet.close());
+beforeEach(() => fleet.primary.reset());
 
 /** Reads a job's events to their end. */
 const wholeStory = async (id: string) => eventsOf((await readEvents(fleet.url, id).ended).text);
@@ -139,7 +142,7 @@ describe('a job', () => {
   });
 
   it('runs on without a reader, and is running meanwhile', async () => {
-    const id = await createJob(fleet.url, chat(paced, { stream: true }));
+    const id = await createJob(fleet.url, chat(slow, { stream: true }));
     const reader = readEvents(fleet.url, id);
     await reader.until(({ text }) => text.includes('event: chunk'));
     reader.leave();
@@ -147,6 +150,7 @@ describe('a job', () => {
       status: 'running',
       attempts: [{ outcome: 'running' }],
     });
+    fleet.hurry();
     expect(contentOf(await wholeStory(id))).toBe(expectedText({ tokens: 60 }));
   });
 });

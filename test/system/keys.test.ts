@@ -95,7 +95,8 @@ describe('a key', () => {
     const redis = fleet.redis.connect();
     await redis.ping();
     for (const key of await redis.keys('*')) {
-      expect(await redis.dump(key)).not.toContain('secret-');
+      // One that has expired meanwhile has no text.
+      expect((await redis.dump(key)) ?? '').not.toContain('secret-');
     }
     for (const { headers } of fleet.primary.requests) {
       expect(headers).not.toHaveProperty('authorization');
@@ -408,6 +409,7 @@ describe.runIf(outside !== undefined)('without keys, on every address of the mac
   });
 
   it('nobody else is, whatever headers say', async () => {
+    const before = open.primary.requests.length;
     const headers = { 'x-forwarded-for': '127.0.0.1', host: 'localhost', ...bearer('any') };
     for (const path of [
       '/v1/models',
@@ -425,6 +427,6 @@ describe.runIf(outside !== undefined)('without keys, on every address of the mac
       body: chat(small),
     });
     expect(chatting.status).toBe(403);
-    expect(open.primary.requests).toHaveLength(1);
+    expect(open.primary.requests).toHaveLength(before);
   });
 });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { chat } from '../kit/api.ts';
@@ -72,21 +73,22 @@ async function createJob(): Promise<string> {
 describe('the audit log', () => {
   test('has who did what from where, and no secret', async () => {
     const forged = { ...ops, 'x-millrace-actor': 'root', 'x-millrace-client': '10.9.9.9' };
-    const created = await admin('POST', 'keys', { id: 'team-a', weight: 2 }, { headers: forged });
+    const id = `team-${randomUUID()}`;
+    const created = await admin('POST', 'keys', { id, weight: 2 }, { headers: forged });
     const { secret } = jsonOf(created) as { secret: string };
-    await admin('DELETE', 'keys/team-a');
+    await admin('DELETE', `keys/${id}`);
     await admin('POST', 'keys', { id: 'of-config' });
-    await expect.poll(() => countOf('target=team-a')).toBe(2);
-    const entries = await audited('target=team-a');
+    await expect.poll(() => countOf(`target=${id}`)).toBe(2);
+    const entries = await audited(`target=${id}`);
     expect(entries).toMatchObject([
       { action: 'key.revoke', outcome: 'ok' },
-      { action: 'key.create', outcome: 'ok', detail: { id: 'team-a', weight: 2 } },
+      { action: 'key.create', outcome: 'ok', detail: { id, weight: 2 } },
     ]);
     for (const entry of entries)
       expect(entry).toMatchObject({ actor: 'ops', address: '127.0.0.1' });
     await expect
       .poll(() => audited('target=of-config'))
-      .toMatchObject([{ action: 'key.create', outcome: 'key_exists' }]);
+      .toContainEqual(expect.objectContaining({ action: 'key.create', outcome: 'key_exists' }));
     expect(JSON.stringify(await audited('limit=1000'))).not.toContain(secret);
   });
 
@@ -95,9 +97,10 @@ describe('the audit log', () => {
       processes: { name: string; role: string }[];
     };
     const worker = processes.find(({ role }) => role === 'worker')?.name ?? '';
+    const before = await countOf(`target=${worker}`);
     await admin('POST', `fleet/${worker}/drain`);
     await admin('POST', `fleet/${worker}/resume`);
-    await expect.poll(() => countOf(`target=${worker}`)).toBe(2);
+    await expect.poll(() => countOf(`target=${worker}`)).toBe(before + 2);
     const url = ['--url', fleet.url, '--admin-user', 'ops', '--admin-password', 'pass'];
     const shown = await runCli([...url, 'audit', '--action', 'fleet.drain']);
     expect(shown.stdout).toMatch(new RegExp(`ops +127\\.0\\.0\\.1 +fleet\\.drain +${worker} +ok`));
@@ -109,14 +112,17 @@ describe('the audit log', () => {
     const socket = await openSocket(fleet.url, ops);
     socket.send({ type: 'cancel', id: other });
     await call(`${fleet.url}/v1/jobs/${own}`, { method: 'DELETE', headers: client });
-    await expect.poll(() => countOf('action=request.cancel')).toBe(2);
-    const cancelled = await audited('action=request.cancel');
-    expect(new Set(cancelled.map(({ target }) => target))).toEqual(new Set([one, other]));
-    expect(cancelled[0]).toMatchObject({ actor: 'ops', outcome: 'ok', address: '127.0.0.1' });
+    for (const id of [one, other]) {
+      await expect
+        .poll(() => audited(`action=request.cancel&target=${id}`))
+        .toMatchObject([{ actor: 'ops', outcome: 'ok', address: '127.0.0.1' }]);
+    }
+    expect(await audited(`action=request.cancel&target=${own}`)).toEqual([]);
     await socket.close();
   });
 
   test('has each config that the fleet used or refused once, however many processes read it', async () => {
+    await expect.poll(() => countOf('action=config.changed')).toBe(1);
     const atStart = await audited('action=config.changed');
     expect(atStart).toMatchObject([{ detail: { cause: 'start' } }]);
     const written = await readFile(fleet.configFile, 'utf8');
@@ -125,12 +131,12 @@ describe('the audit log', () => {
     await writeFile(fleet.configFile, written.replace('tokens=5', 'tokens=7'));
     await admin('POST', 'config/reload');
     await expect.poll(() => countOf('action=config.changed')).toBe(2);
-    expect(await audited('action=config.refused')).toMatchObject([
-      { outcome: 'invalid_config', target: atStart[0]?.target },
-    ]);
+    await expect
+      .poll(() => audited('action=config.refused'))
+      .toMatchObject([{ outcome: 'invalid_config', target: atStart[0]?.target }]);
     const [changed] = await audited('action=config.changed');
     expect(changed?.detail).toMatchObject({ changed: ['models.small'] });
-    expect(await countOf('action=config.reload')).toBe(2);
+    await expect.poll(() => countOf('action=config.reload')).toBe(2);
   });
 
   test('gets what happens while no control plane runs when one starts again', async () => {
@@ -208,8 +214,10 @@ describe('a target', () => {
     expect(await viewOf()).toMatchObject({ state: 'open', held: { by: 'ops' } });
 
     expect(jsonOf(await admin('POST', `${path}/close`))).toMatchObject({ opened_by: null });
-    expect(await servedBy()).toMatch(/^primary\//);
-    await expect.poll(() => countOf(`target=${encodeURIComponent(target)}`)).toBe(2);
+    await expect.poll(servedBy).toMatch(/^primary\//);
+    await expect
+      .poll(() => countOf(`target=${encodeURIComponent(target)}`))
+      .toBeGreaterThanOrEqual(2);
   });
 
   test('that is the only one of its model is not asked as a last resort either', async () => {

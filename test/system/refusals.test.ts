@@ -46,7 +46,7 @@ describe('with a key', () => {
         { id: 'b', secret: 'secret-b', limits: { requestsPerMinute: 1 } },
       ],
       admin: { user: 'ops', password: 'pass' },
-      limits: { requestBody: '4KiB', headTimeout: '300ms', requestTimeout: '10s' },
+      limits: { requestBody: '4KiB', headTimeout: '1s', requestTimeout: '10s' },
     });
   });
 
@@ -97,10 +97,11 @@ describe('with a key', () => {
   });
 
   it('a key that asks for another request is counted, after its answer was handed over', async () => {
+    const before = await counted('idempotency_key_reused', 'a');
     const headers = as('a', { 'idempotency-key': 'one' });
     expect((await post(headers)).status).toBe(200);
     expect((await post(headers, chat('m', { user: 'x' }))).status).toBe(409);
-    expect(await counted('idempotency_key_reused', 'a')).toBe(1);
+    expect(await counted('idempotency_key_reused', 'a')).toBe(before + 1);
   });
 
   it('what is no HTTP, or does not arrive, is counted', async () => {

@@ -167,7 +167,7 @@ describe('frames in the memory of an ingress', () => {
 });
 
 describe('a frame that does not arrive', () => {
-  beforeAll(() => start({ requestTimeout: '400ms', headTimeout: '400ms' }));
+  beforeAll(() => start({ requestTimeout: '1s', headTimeout: '1s' }));
 
   it.each([
     ['a part of a frame', rawFrame('text', '{"type":', { announced: 100 })],
@@ -258,7 +258,7 @@ describe('a flood of what is no message', () => {
 });
 
 it('a socket ends for a reason that is counted, whoever ended it', async () => {
-  await start({ socketPing: '100ms', socketIdle: '300ms' });
+  await start({ socketPing: '1s', socketIdle: '300ms' });
   const [closed, cut, idle] = [
     await openSocket(fleet.url),
     await openSocket(fleet.url),

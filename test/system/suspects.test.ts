@@ -1,4 +1,5 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
+import { suspectMs } from '@millrace/shared/domain/poison';
 import type { AttemptStarted, EntryId } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
@@ -189,8 +190,10 @@ describe('when a worker dies', () => {
     await expect.poll(() => first.begun).toHaveLength(16);
     expect(await dies('w1', first, 'hung')).toBe(16);
     const second = work('w2', 16);
-    // Sooner than the time of an isolation is over.
-    await expect.poll(() => second.begun.toSorted(), { timeout: 1500 }).toEqual(ids.toSorted());
+    // Sooner than even a third of them would be begun one at a time.
+    await expect
+      .poll(() => second.begun.toSorted(), { timeout: 5 * suspectMs })
+      .toEqual(ids.toSorted());
   });
 
   test('others that hung with it are begun one at a time by each worker, until they have shown something', async () => {

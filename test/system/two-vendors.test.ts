@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ask, askWhole, eventsOf, getJob, requestId } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
@@ -103,6 +103,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await fleet.close();
   await raw.close();
+});
+
+// Faults that come once come again in a second try.
+beforeEach(() => {
+  fleet.primary.reset();
+  fleet.backup.reset();
 });
 
 let count = 0;

@@ -248,9 +248,10 @@ describe('a fault that takes nothing from the answer', () => {
   it('without [DONE] it ends soon all the same, with the usage', async () => {
     const model = 'no-terminator:linger=60000';
     const body = chat(model, { stream: true, stream_options: { include_usage: true } });
+    // Its connection lingers for a minute.
     const start = Date.now();
     const events = eventsOf((await complete(fleet.url, body).ended).text);
-    expect(Date.now() - start).toBeLessThan(8000);
+    expect(Date.now() - start).toBeLessThan(30_000);
     expect(jsonOf({ text: events.at(-2)?.data ?? '' })).toMatchObject({
       choices: [],
       usage: { completion_tokens: 60 },
@@ -263,7 +264,7 @@ describe('afterwards', () => {
     // Every fault above has been told. A response that lingers behind its answer has a moment more.
     const stillOpen = () =>
       fleet.primary.requests.filter(({ state }) => state === 'open').map(({ model }) => model);
-    await expect.poll(stillOpen, { timeout: 5000 }).toEqual([]);
+    await expect.poll(stillOpen).toEqual([]);
     for (const { child } of [...fleet.ingresses, ...fleet.workers]) {
       expect(child.exitCode).toBe(null);
       expect(child.signalCode).toBe(null);

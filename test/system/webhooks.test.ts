@@ -143,30 +143,6 @@ describe('a job with a webhook', () => {
 });
 
 describe('a receiver', () => {
-  test('that fails, or hangs, gets the same message again', async () => {
-    const [flaky, hanging] = [freshPath('flaky'), freshPath('hanging')];
-    receiver.answer(flaky, (response) => {
-      response.writeHead(receiver.at(flaky).length === 1 ? 500 : 200).end('sorry');
-    });
-    receiver.answer(hanging, (response) => {
-      if (receiver.at(hanging).length > 1) response.end();
-    });
-    const ids = await Promise.all([jobTo(flaky), jobTo(hanging)]);
-    await expect
-      .poll(() => deliveryOf(ids[0] ?? ''))
-      .toMatchObject({
-        state: 'waiting',
-        status: 500,
-        last_error: expect.stringContaining('sorry'),
-      });
-    for (const path of [flaky, hanging]) {
-      await expect.poll(() => receiver.at(path), patient).toHaveLength(2);
-      const [first, second] = receiver.at(path);
-      expect(second).toMatchObject({ id: first?.id, type: 'job.completed', data: first?.data });
-    }
-    await expect.poll(() => deliveryOf(ids[0] ?? '')).toMatchObject({ state: 'delivered' });
-  }, 45_000);
-
   test('that redirects is not followed, and the delivery can be deleted', async () => {
     const [from, to] = [freshPath('redirect'), freshPath('inside')];
     receiver.answer(from, (response) => {
@@ -198,36 +174,39 @@ describe('a receiver', () => {
   });
 });
 
-describe('a control plane that is killed', () => {
-  const kill = () => Promise.all(fleet.admins.splice(0).map((one) => one.stop('SIGKILL')));
-
-  test('loses no delivery: of jobs that end meanwhile, and of those under way', async () => {
-    const [later, underWay] = [freshPath('later'), freshPath('under-way')];
-    receiver.answer(underWay, (response) => {
-      if (receiver.at(underWay).length > 1) response.end();
-    });
-    await jobTo(underWay);
-    await expect.poll(() => receiver.at(underWay)).toHaveLength(1);
-    const id = await jobTo(later, 'slow');
-    await kill();
-    await expect
-      .poll(async () => jsonOf(await call(`${fleet.url}/v1/jobs/${id}`, { method: 'GET' })))
-      .toMatchObject({ status: 'completed' });
-    expect(about(id)).toEqual([]);
-    await fleet.addAdmin();
-    await expect.poll(() => receiver.at(later)).toHaveLength(1);
-    await expect.poll(() => receiver.at(underWay), patient).toHaveLength(2);
-    const [first, second] = receiver.at(underWay);
-    expect(second?.id).toBe(first?.id);
-  }, 60_000);
-});
-
-describe('what needs attention', () => {
+// Side by side: most of their time they wait.
+describe.concurrent('a message', () => {
   const order = (what: 'open' | 'close') =>
     admin('POST', `upstreams/primary%2F${encodeURIComponent(held)}/${what}`);
   const codes = ['model_unavailable', 'target_held'];
 
-  test('is listed while it lasts, and fires and resolves an alert', async () => {
+  test('of a receiver that fails, or hangs: it gets the same message again', async ({ expect }) => {
+    const [flaky, hanging] = [freshPath('flaky'), freshPath('hanging')];
+    receiver.answer(flaky, (response) => {
+      response.writeHead(receiver.at(flaky).length === 1 ? 500 : 200).end('sorry');
+    });
+    receiver.answer(hanging, (response) => {
+      if (receiver.at(hanging).length > 1) response.end();
+    });
+    const ids = await Promise.all([jobTo(flaky), jobTo(hanging)]);
+    await expect
+      .poll(() => deliveryOf(ids[0] ?? ''))
+      .toMatchObject({
+        state: 'waiting',
+        status: 500,
+        last_error: expect.stringContaining('sorry'),
+      });
+    for (const path of [flaky, hanging]) {
+      await expect.poll(() => receiver.at(path), patient).toHaveLength(2);
+      const [first, second] = receiver.at(path);
+      expect(second).toMatchObject({ id: first?.id, type: 'job.completed', data: first?.data });
+    }
+    await expect.poll(() => deliveryOf(ids[0] ?? '')).toMatchObject({ state: 'delivered' });
+  }, 45_000);
+
+  test('of what needs attention: it is listed while it lasts, and fires and resolves an alert', async ({
+    expect,
+  }) => {
     await order('close');
     await expect.poll(() => attention(...codes), patient).toEqual([]);
     const before = receiver.messages.length;
@@ -257,7 +236,33 @@ describe('what needs attention', () => {
     expect(alerts('alert.resolved')[0]?.data['resolved_at']).toEqual(expect.any(String));
     expect(alerts('alert.fired')).toHaveLength(2);
   }, 60_000);
+});
 
+describe('a control plane that is killed', () => {
+  const kill = () => Promise.all(fleet.admins.splice(0).map((one) => one.stop('SIGKILL')));
+
+  test('loses no delivery: of jobs that end meanwhile, and of those under way', async () => {
+    const [later, underWay] = [freshPath('later'), freshPath('under-way')];
+    receiver.answer(underWay, (response) => {
+      if (receiver.at(underWay).length > 1) response.end();
+    });
+    await jobTo(underWay);
+    await expect.poll(() => receiver.at(underWay)).toHaveLength(1);
+    const id = await jobTo(later, 'slow');
+    await kill();
+    await expect
+      .poll(async () => jsonOf(await call(`${fleet.url}/v1/jobs/${id}`, { method: 'GET' })))
+      .toMatchObject({ status: 'completed' });
+    expect(about(id)).toEqual([]);
+    await fleet.addAdmin();
+    await expect.poll(() => receiver.at(later)).toHaveLength(1);
+    await expect.poll(() => receiver.at(underWay), patient).toHaveLength(2);
+    const [first, second] = receiver.at(underWay);
+    expect(second?.id).toBe(first?.id);
+  }, 60_000);
+});
+
+describe('what needs attention', () => {
   test('includes a worker that was killed', async () => {
     await fleet.killWorkers();
     await expect.poll(() => attention('workers_silent', 'no_worker')).toHaveLength(1);

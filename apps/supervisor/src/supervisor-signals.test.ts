@@ -21,7 +21,7 @@ describe('a signal', () => {
       started.child.kill(signal);
       expect(await started.exit).toEqual([0, null]);
       expect(bench.journal()).toEqual([
-        'ingress drains within 1500 (drain message)',
+        'ingress drains within 17000 (drain message)',
         'ingress ends, Redis says PONG',
         expect.stringMatching(/^worker drains within \d+/),
         expect.stringMatching(/^worker/),
@@ -38,7 +38,7 @@ describe('a signal', () => {
     process.kill(-started.pid, 'SIGINT');
     process.kill(-started.pid, 'SIGINT');
     expect(await started.exit).toEqual([0, null]);
-    expect(bench.journal()[0]).toBe('ingress drains within 1500 (drain message)');
+    expect(bench.journal()[0]).toBe('ingress drains within 17000 (drain message)');
     expect(bench.processes()).toEqual([]);
   });
 
