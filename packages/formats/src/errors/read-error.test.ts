@@ -316,7 +316,7 @@ describe('the dialects of providers', () => {
   it('know no text that a search takes long for', () => {
     const long = `model ${'maximum request too large for account organization '.repeat(20_000)}`;
     // A quadratic search would exceed the test's own time limit.
-    readErrorBody(400, JSON.stringify(openai(long)));
+    expect(readErrorBody(400, JSON.stringify(openai(long)))).toHaveProperty('code');
   });
 
   it('name who speaks each of them', () => {
