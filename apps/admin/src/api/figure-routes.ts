@@ -144,6 +144,7 @@ function seriesViews(
         first_token_p95_ms: row?.firstTokenMs?.p95 ?? null,
         output_tokens: row?.outputTokens ?? 0,
         cost: row ? usd(row.cost) : 0,
+        unpriced: row?.unpriced ?? 0,
       };
     }),
   ).flat();

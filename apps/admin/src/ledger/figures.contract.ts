@@ -192,6 +192,7 @@ export function figureTests(ledger: () => LedgerUnderTest): void {
         first_token_p95_ms: 300,
         output_tokens: 60,
         cost: 0.0009,
+        unpriced: 0,
       },
       expect.objectContaining({
         at: '2026-11-30T08:01:00.000Z',

@@ -280,6 +280,20 @@ describe.each([
     expect(await usage('to=2026-11-30T00:00:00Z')).toMatchObject([{ requests: 1, cost: null }]);
     expect(await usage('status=failed&model=alias')).toMatchObject([{ requests: 1, cost: 0 }]);
     expect(await usage('user=nobody')).toEqual([]);
+    // Nor has it beside one that used no tokens: 0 would be a sum of nothing.
+    const free = { end: failed(morning + 500), facts: { attempts: [] } };
+    const day = morning - 48 * hourMs;
+    await store(
+      entryOf('req_6', { meta: { model: 'other', createdAt: day }, ...free }),
+      entryOf('req_7', { meta: { model: 'other', createdAt: day }, facts: unknown }),
+    );
+    const cost = { cost: null, unpriced: 1 };
+    expect(await usage('model=other')).toMatchObject([{ requests: 2, ...cost }]);
+    const times = 'model=other&from=2026-11-28&to=2026-11-29';
+    expect(await get(`/admin/summary?${times}`)).toMatchObject({ requests: 2, ...cost });
+    expect(await get(`/admin/series?${times}&step=1d`)).toMatchObject({ data: [cost] });
+    const csv = await inject('/admin/usage?model=other&format=csv');
+    expect(csv.body.split('\r\n')[1]).toBe('2,1,0,10,0,20,,1,0');
   });
 
   test('a list comes in pages, newest first, and each request once', async () => {

@@ -6,6 +6,7 @@ import type { Cursor, Page } from '../database/paging.ts';
 import type { AttemptRow, RequestRow } from '../database/schema.ts';
 import { filtered } from './filter.ts';
 import type { Filter, Requests } from './filter.ts';
+import { knownCost } from './known-cost.ts';
 
 /* What the admin API asks the ledger. Values reach the database as parameters only, never as a part of the SQL. */
 
@@ -29,7 +30,7 @@ export type UsageRow = {
   input_tokens: number;
   cached_tokens: number;
   output_tokens: number;
-  /** Billionths of a USD of the requests whose price is known; null if none of them has one. */
+  /** Billionths of a USD of the requests whose price is known (`knownCost`). */
   cost: number | null;
   /** Requests whose price is unknown. */
   unpriced: number;
@@ -64,7 +65,9 @@ export async function usage(
   for (const column of by) query = query.groupBy(column).orderBy(column);
   const rows = (await query.execute()) as UsageRow[];
   // A sum over no rows: SQL returns one row of nulls.
-  return rows.filter(({ requests }) => requests > 0);
+  return rows
+    .filter(({ requests }) => requests > 0)
+    .map((row) => ({ ...row, cost: knownCost(row.cost, row.unpriced) }));
 }
 
 /** Rows that one page of a search for a text looks at: SQLite answers nothing else meanwhile. */

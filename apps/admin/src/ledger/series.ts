@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { LedgerDatabase } from '../database/open.ts';
 import { filtered } from './filter.ts';
 import type { Filter } from './filter.ts';
+import { knownCost } from './known-cost.ts';
 
 /* The figures of a time in equal steps, of all requests or by group. */
 
@@ -29,8 +30,10 @@ export type SeriesRow = {
   failed: number;
   rescued: number;
   outputTokens: number;
-  /** Billionths of a USD of the requests whose price is known; null if none of them has one. */
+  /** Billionths of a USD of the requests whose price is known (`knownCost`). */
   cost: number | null;
+  /** Requests whose price is unknown. */
+  unpriced: number;
   firstTokenMs: { p50: number; p95: number } | null;
 };
 
@@ -70,6 +73,7 @@ export async function series(
       fn.sum<number>(eb.case().when('rescues', '>', 0).then(1).else(0).end()).as('rescued'),
       fn.sum<number>('output_tokens').as('outputTokens'),
       fn.sum<number | null>('cost').as('cost'),
+      fn.sum<number>(eb.case().when('cost', 'is', null).then(1).else(0).end()).as('unpriced'),
     ])
     .groupBy(['bucket', 'name'])
     .orderBy('bucket')
@@ -113,6 +117,7 @@ export async function series(
     bucket,
     ...(by && { group: name === noValue ? null : name }),
     ...row,
+    cost: knownCost(row.cost, row.unpriced),
     firstTokenMs: firstTokens.get(`${bucket} ${name}`) ?? null,
   }));
 }

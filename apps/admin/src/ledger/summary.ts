@@ -4,6 +4,7 @@ import type { Prices } from '@millrace/shared/cost/prices';
 import { noTokens } from '@millrace/shared/cost/usage';
 import { filtered } from './filter.ts';
 import type { Filter } from './filter.ts';
+import { knownCost } from './known-cost.ts';
 import { histogram, percentile } from './percentiles.ts';
 
 /* The figures of a time: how requests went, and what the rescues of answers saved. */
@@ -27,7 +28,7 @@ export type Summary = {
   outputTokens: number;
   /** The median of completed streams, from their first to their last text. */
   tokensPerSecond: number | null;
-  /** Billionths of a USD of the requests whose price is known; null if none of them has one. */
+  /** Billionths of a USD of the requests whose price is known (`knownCost`). */
   cost: number | null;
   unpriced: number;
   saved: Savings;
@@ -108,7 +109,7 @@ async function sumsOf(database: LedgerDatabase, filter: Filter) {
     inputTokens: row.inputTokens ?? 0,
     cachedTokens: row.cachedTokens ?? 0,
     outputTokens: row.outputTokens ?? 0,
-    cost: row.requests === 0 ? 0 : row.cost,
+    cost: row.requests === 0 ? 0 : knownCost(row.cost, row.unpriced ?? 0),
     unpriced: row.unpriced ?? 0,
   };
 }
