@@ -41,6 +41,8 @@ import { recentRequests } from './ledger/recent.ts';
 import { upstreamRoutes } from './api/upstream-routes.ts';
 import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
+import { keyAccount } from '@millrace/shared/store/quota/port';
+import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createPrices } from '@millrace/shared/cost/prices';
 import { startDebugLog } from './debug/debug-log.ts';
 import { openDatabase } from './database/open.ts';
@@ -192,6 +194,7 @@ const attention = startAttention({
 const inquiries = createRedisInquiries({ redis, keys, processes: () => fleet.list() });
 let bullQueue: Promise<ReturnType<typeof createBullQueue>> | undefined;
 const timedLog = createTimedLog({ redis, keys });
+const leases = createRedisLeases({ redis, keys });
 const sample = createLiveSamples({
   inquiries,
   readWaiting: (limit) => readWaitingList({ redis, keys, shards: config.shards }, limit),
@@ -257,6 +260,7 @@ const app = buildApp({
       log,
       timedLog,
       inquiries,
+      release: (keyId, id) => leases.release(keyAccount(keyId), id),
       removeJob: async (id) => (await openBullQueue()).remove(id),
       isReady,
       onError,

@@ -17,6 +17,8 @@ export type OrderSource = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   timedLog: TimedLog;
   inquiries: Inquiries;
+  /** Frees the place that the request has in the limit of concurrent requests of its key. */
+  release(keyId: string, id: string): Promise<void>;
   /** Removes a waiting job from the queue. */
   removeJob(id: string): Promise<unknown>;
   isReady(): boolean;
@@ -49,7 +51,7 @@ export function requestOrders(app: FastifyInstance, source: OrderSource): void {
 
   app.post<RequestRoute>('/admin/requests/:id/cancel', async ({ params: { id }, query }) => {
     knownOnly(query, []);
-    await find(id);
+    const { meta } = await find(id);
     const data = { reason: 'cancelled by an operator', at: Date.now() };
     const line = encodeEntry({ kind: 'cancelled', data });
     const ended = await askRedis(source, () => log.finish(id, line, 'cancelled'));
@@ -57,6 +59,11 @@ export function requestOrders(app: FastifyInstance, source: OrderSource): void {
     if (ended.kind === 'ended' && ended.by !== 'cancelled') throw notRunning(id, 'has ended');
     // A worker that runs it finds the end of its log.
     await askRedis(source, () => source.removeJob(id)).catch(source.onError);
+    // No reader of a detached job would tell its ingress that it has ended.
+    const { keyId } = meta;
+    if (keyId !== undefined) {
+      await askRedis(source, () => source.release(keyId, id)).catch(source.onError);
+    }
     return { id, status: 'cancelled' };
   });
 
