@@ -164,6 +164,11 @@ test('a key is named once, with the amount of its budget that is used most', () 
     detail:
       'Key k has used 100.00 USD of 100.00 USD per month: its requests are refused until 2026-12-01T00:00:00.000Z.',
   });
+  // An amount below a cent keeps its digits.
+  const small = { ...day, limit: 0.0004 * 1e9 };
+  expect(only({ budgets: [{ keyId: 'k', limit: small, use: use(0.00038) }] }).detail).toContain(
+    'has used 0.00038 USD of 0.0004 USD per day',
+  );
   const nothing = { ...day, limit: 0 };
   expect(found({ budgets: [{ keyId: 'k', limit: nothing, use: use(0) }] })).toEqual([]);
 });
