@@ -164,5 +164,6 @@ async function expectNoTarget(stream: Stream): Promise<void> {
   const { head, error } = await readPlain(stream);
   expect(head.status).toBe(503);
   expect(error).toMatchObject({ type: 'overloaded_error', code: 'no_target_available' });
+  expect(error?.message).toMatch(/now: late-a\/.+, late-b\/.+ is broken/);
   expect(Number(head.headers['retry-after'])).toBeGreaterThanOrEqual(1);
 }

@@ -125,7 +125,7 @@ export const notFound = (id: string): AdminError =>
   new AdminError(
     404,
     'request_not_found',
-    `No request ${id.slice(0, 100)} is under way, and none that has ended is known. The ledger has ended requests until their retention ends.`,
+    `No request ${id.slice(0, 100)} is under way, and none that has ended is known. The ledger has ended requests until their retention ends; one that an ingress refused is in no record but its log line.`,
   );
 
 const expired = (id: string): AdminError =>

@@ -2,7 +2,9 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
 import { describe, expect, test } from 'vitest';
 import { emptySample, waitingJob } from './live.fixture.ts';
-import { queueView, reasonOf } from './queue-view.ts';
+import { queueView } from './queue-view.ts';
+import { reasonOf } from './reason.ts';
+import { liveView } from './view.ts';
 
 const worker = (more: object = {}) => ({
   name: 'w',
@@ -21,6 +23,7 @@ const first = { position: 0, higher: 0 };
 const reason = (workers: ReturnType<typeof worker>[], place = first, pausedShards: number[] = []) =>
   reasonOf(waitingJob(id), place, {
     workers,
+    heard: workers.length,
     waiting: { ...emptySample().waiting, pausedShards },
   });
 
@@ -58,6 +61,14 @@ describe('the reason of a wait', () => {
   ])('%s', (expected, workers, place, paused) => {
     expect(reason(workers, place, paused)).toBe(expected);
   });
+});
+
+test('is not known while a worker that might take it does not answer', () => {
+  const sample = { ...emptySample(), heard: 2, workers: [worker({ busy: 8 })] };
+  expect(reasonOf(waitingJob(id), first, sample)).toBe(
+    'Not known: 1 worker of 2 did not answer in time.',
+  );
+  expect(reasonOf(waitingJob(id), first, { ...sample, workers: [] })).toContain('2 workers of 2');
 });
 
 const job = (key: string, priority: Priority, createdAt: number) =>
@@ -102,5 +113,41 @@ describe('the queue', () => {
   test('is fair by Jain’s index of what the waiting keys have running', () => {
     expect(queueView(sample, 9).fairness).toBe(0.8);
     expect(queueView(emptySample(), 9)).toMatchObject({ fairness: null, oldest_ms: null });
+  });
+
+  test('has those that a worker holds back until a target takes them, with the reason', () => {
+    const why = "p/x is at the provider's limit";
+    const run = {
+      id: 'held',
+      model: 'm',
+      key: 'a',
+      api: '/v1/chat/completions',
+      stream: true,
+      createdAt: 4000,
+      startedAt: 4500,
+      class: 'normal' as const,
+      waits: why,
+      attempts: 0,
+      rescues: 0,
+      outputTokens: 0,
+    };
+    const begun = { ...run, id: 'begun', attempts: 1 };
+    const workers = [worker({ runs: [run, begun], total: 2, waiting: 1, byKey: { a: 2 } })];
+    const view = queueView({ ...emptySample(), heard: 1, workers }, 9);
+    expect(view).toMatchObject({
+      waiting: 1,
+      oldest_ms: 6000,
+      by_class: { normal: 1 },
+      by_key: [{ key: 'a', waiting: 1, running: 1 }],
+      workers: { asked: 1, answered: 1 },
+      data: [{ id: 'held', worker: 'w', reason: `It waits at w for a target: ${why}.` }],
+      truncated: false,
+    });
+    const live = liveView({ ...emptySample(), heard: 1, workers });
+    expect(live.totals).toMatchObject({ queued: 1, running: 1 });
+    expect(live.running).toMatchObject([
+      { id: 'held', state: 'queued', reason: `It waits at w for a target: ${why}.` },
+      { id: 'begun', state: 'running', reason: `It waits at w for a target: ${why}.` },
+    ]);
   });
 });

@@ -1,7 +1,9 @@
 import { requestedModelOf } from '@millrace/shared/domain/request';
+import { isQueued } from '@millrace/shared/domain/inquiry';
 import type { RunView } from '@millrace/shared/domain/inquiry';
 import type { WaitingJob } from '@millrace/shared/store/queue/waiting-list';
 import { timeOrNull, time } from '../api/views.ts';
+import { reasonsOf, waitsAt } from './reason.ts';
 import type { LiveSample } from './sample.ts';
 
 /* `GET /admin/live`: the requests under way, merged from what the workers run and what waits in Redis. Pure. */
@@ -25,22 +27,25 @@ export function liveView(sample: LiveSample) {
   const total = (of: (one: LiveSample['workers'][number]) => number) =>
     workers.reduce((sum, one) => sum + of(one), 0);
   const shown = [...running.values()]
-    .map(({ run, worker }) => runningView(run, worker))
+    .map(({ run, worker }) => runningView(run, worker, at))
     .sort(newestFirst)
     .slice(0, maxLive);
+  const reasons = reasonsOf(sample);
   const queued = waiting.jobs
+    .map((job, position) => queuedView(job, at, reasons[position] ?? null))
     .filter(({ id }) => !running.has(id))
-    .map((job) => queuedView(job, at))
     .sort(newestFirst)
     .slice(0, maxLive - shown.length);
+  const atWorkers = total((one) => one.waiting ?? 0);
   const totals = {
-    queued: waiting.waiting,
-    running: total((one) => one.total),
+    queued: waiting.waiting + atWorkers,
+    running: total((one) => one.total) - atWorkers,
     rescued_running: total((one) => one.rescued),
   };
   return {
     at: time(at),
     totals,
+    workers: { asked: sample.heard, answered: workers.length },
     running: [...shown, ...queued].sort(newestFirst),
     truncated: totals.queued + totals.running > shown.length + queued.length,
   };
@@ -48,7 +53,7 @@ export function liveView(sample: LiveSample) {
 
 export type LiveRequest = ReturnType<typeof runningView> | ReturnType<typeof queuedView>;
 
-function runningView(run: RunView, worker: string) {
+function runningView(run: RunView, worker: string, at: number) {
   const { id, model, key, api, stream, createdAt, startedAt, target, mode, attempts, rescues } =
     run;
   return {
@@ -58,8 +63,10 @@ function runningView(run: RunView, worker: string) {
     api,
     stream,
     created_at: time(createdAt),
-    state: 'running',
-    queue_ms: Math.max(0, startedAt - createdAt),
+    // One that a worker holds back waits as those in the queue do.
+    state: isQueued(run) ? 'queued' : 'running',
+    reason: run.waits === undefined ? null : waitsAt(worker, run.waits),
+    queue_ms: Math.max(0, (isQueued(run) ? at : startedAt) - createdAt),
     worker,
     provider: target?.provider ?? null,
     target_model: target?.model ?? null,
@@ -72,7 +79,7 @@ function runningView(run: RunView, worker: string) {
   };
 }
 
-function queuedView({ id, data, createdAt }: WaitingJob, at: number) {
+function queuedView({ id, data, createdAt }: WaitingJob, at: number, reason: string | null) {
   return {
     id,
     model: data ? requestedModelOf(data) : null,
@@ -81,6 +88,7 @@ function queuedView({ id, data, createdAt }: WaitingJob, at: number) {
     stream: data?.stream ?? null,
     created_at: time(createdAt),
     state: 'queued',
+    reason,
     queue_ms: Math.max(0, at - createdAt),
     worker: null,
     provider: null,

@@ -174,6 +174,7 @@ const openGate = (routes: Parameters<RunDeps['openTargets']>[0]['routes']): Targ
   acquire: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
+  whyShut: () => '',
   requeue: () => false,
   close() {},
 });

@@ -39,8 +39,11 @@ export type AttemptLoopOptions = {
   /** Whether the seal is so fresh that no other run can have taken the log since. */
   isSealFresh(): boolean;
   signal: AbortSignal;
-  onRace(race: Race, move: RunControl['move']): void;
+  onRace(race: Race, control: LoopControl): void;
 };
+
+/** `waits`: why the targets for which it waits take no request; undefined: it does not wait. */
+export type LoopControl = Pick<RunControl, 'move'> & { waits(): string | undefined };
 
 const defaultPolicy: Policy = {
   continuation: 'auto',
@@ -82,6 +85,8 @@ class AttemptLoop {
   private isFirst = true;
   /** The target to which an operator moves the answer: the next call is made there, if it can continue. */
   private wish: Route | undefined;
+  /** The targets for which the request waits now. */
+  private awaited: readonly Route[] | undefined;
 
   constructor(options: AttemptLoopOptions, traits: RequestTraits) {
     const { activation, deps, body, signal, onRace } = options;
@@ -97,7 +102,10 @@ class AttemptLoop {
     this.costCap =
       maxCost === undefined ? undefined : createCostCap({ maxCost, body, prices, now: deps.now });
     this.race = this.openRace();
-    onRace(this.race, (target) => this.move(target));
+    onRace(this.race, {
+      move: (target) => this.move(target),
+      waits: () => this.awaited && this.targets.whyShut(this.awaited),
+    });
   }
 
   async conclusion(): Promise<ActivationOutcome | undefined> {
@@ -183,11 +191,13 @@ class AttemptLoop {
     const { history, activation } = this.options;
     const helps = (route: Route) => this.decide([...open, route], fault).kind === 'attempt';
     const useful = shut.filter(helps);
-    const waited = await this.targets.wait(useful.length > 0 ? useful : shut, {
+    this.awaited = useful.length > 0 ? useful : shut;
+    const waited = await this.targets.wait(this.awaited, {
       urgent: this.isUrgent,
       isFresh: history.attempts.length === 0,
       isDetached: !activation.data.attached,
     });
+    this.awaited = undefined;
     if (waited.kind === 'retry') return 'retry';
     if (waited.kind === 'not_yet') return waited;
     if (waited.kind === 'fault') {

@@ -3,12 +3,16 @@ import type { RunView } from '@millrace/shared/domain/inquiry';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { History } from '../continuation/history.ts';
 
-/** What operators see of a run. `history`: undefined until the run has taken its log over. `startedAt`: of the run. */
+/**
+ * What operators see of a run. `history`: undefined until the run has taken its log over. `startedAt`: of the run. `waits`: why it
+ * waits for a target, if it does.
+ */
 export function viewRun(
   { id, data }: Activation,
-  { history, startedAt }: { history: History | undefined; startedAt: number },
+  run: { history: History | undefined; startedAt: number; waits(): string | undefined },
 ): RunView {
-  const { endpoint, stream, createdAt, standing, account } = data;
+  const { history, startedAt } = run;
+  const { endpoint, stream, createdAt, standing, account, deadlineAt } = data;
   const current = history?.attempts.findLast(({ outcome }) => outcome === 'open');
   return {
     id,
@@ -20,6 +24,9 @@ export function viewRun(
     startedAt: history?.startedAt ?? startedAt,
     target: current && { provider: current.provider, model: current.model },
     mode: current?.mode,
+    waits: run.waits(),
+    class: standing?.priority,
+    deadlineAt,
     attempts: history?.attempts.length ?? 0,
     rescues: history?.rescues ?? 0,
     firstTextAt: history?.times.firstAt,

@@ -8,6 +8,7 @@ import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue
 import { retryRefused } from '@millrace/shared/store/retry-refused';
 import type { LogWriter } from './append-writer.ts';
 import { runAttempts } from './attempt-loop.ts';
+import type { LoopControl } from './attempt-loop.ts';
 import { ledgerFacts } from './ledger-facts.ts';
 import type { Race } from './race.ts';
 import { emptyHistory } from '../continuation/history.ts';
@@ -16,7 +17,7 @@ import { createHistoryReader } from '../continuation/history-reader.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import { billableTokens } from './billable-tokens.ts';
 import { viewRun } from './look.ts';
-import type { Held, RunControl, RunDeps, StopReason } from './port.ts';
+import type { Held, RunDeps, StopReason } from './port.ts';
 import type { RunReport } from './report.ts';
 
 /**
@@ -71,7 +72,7 @@ class ActiveRun {
   readonly startedAt: number;
   private stopped: StopReason | undefined;
   private race: Race | undefined;
-  private moveAttempt: RunControl['move'] | undefined;
+  private loop: LoopControl | undefined;
   history: History | undefined;
   private run: number;
   private ended: RunReport['ended'];
@@ -97,7 +98,7 @@ class ActiveRun {
       stop: (reason) => this.stop(reason),
       held: () => this.held(),
       look: () => viewRun(activation, this),
-      move: (target) => this.moveAttempt?.(target) ?? { kind: 'no_attempt' },
+      move: (target) => this.loop?.move(target) ?? { kind: 'no_attempt' },
     });
     try {
       const taken = await this.takeOver();
@@ -111,6 +112,11 @@ class ActiveRun {
   report(): Pick<RunReport, 'run' | 'ended' | 'history'> {
     const { run, ended, history } = this;
     return { run, ended, history };
+  }
+
+  /** Why it waits for a target; undefined: it does not. */
+  waits(): string | undefined {
+    return this.loop?.waits();
   }
 
   private stop(reason: StopReason): void {
@@ -172,9 +178,9 @@ class ActiveRun {
       run: sealed.run,
       isSealFresh: () => deps.timesLate() === this.timesLate && deps.now() - sealedAt < freshSealMs,
       signal: this.controller.signal,
-      onRace: (current, move) => {
+      onRace: (current, loop) => {
         this.race = current;
-        this.moveAttempt = move;
+        this.loop = loop;
       },
     });
     await writer.flushed();

@@ -1,5 +1,5 @@
 import type { Activation } from '@millrace/shared/store/queue/port';
-import { maxKeysInAnswer, maxRunsInAnswer } from '@millrace/shared/domain/inquiry';
+import { isQueued, maxKeysInAnswer, maxRunsInAnswer } from '@millrace/shared/domain/inquiry';
 import type { RunsAnswer, RunView } from '@millrace/shared/domain/inquiry';
 import type { Held, RunControl, StopReason } from './port.ts';
 
@@ -64,11 +64,12 @@ export function createRuns() {
       return sum;
     },
     /** What operators see of the runs, in the order in which they began. */
-    look(): Pick<RunsAnswer, 'runs' | 'total' | 'rescued' | 'byKey'> {
+    look(): Pick<RunsAnswer, 'runs' | 'total' | 'waiting' | 'rescued' | 'byKey'> {
       const views = [...all()].map((run) => run.look());
       return {
         runs: views.slice(-maxRunsInAnswer),
         total: views.length,
+        waiting: views.filter(isQueued).length,
         rescued: views.filter(({ rescues }) => rescues > 0).length,
         byKey: countKeys(views),
       };

@@ -22,6 +22,7 @@ function setUp() {
     providers: { p: { api: 'openai', apiKeys: [] } },
     health: {
       admit: ({ model }) => (model === 'broken' ? 'no' : 'yes'),
+      isHeld: () => false,
       stateOf: ({ model }) => (model === 'broken' ? 'open' : 'closed'),
       successRate: () => 0,
       nextTryAt: () => 9e15,

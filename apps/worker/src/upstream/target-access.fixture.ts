@@ -13,6 +13,7 @@ export const openTargets = ({ routes }: Pick<TargetAccessRequest, 'routes'>): Ta
   acquire: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
+  whyShut: () => '',
   requeue: () => false,
   close() {},
 });

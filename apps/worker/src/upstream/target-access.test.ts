@@ -46,6 +46,7 @@ function open(routes: readonly Route[] = [first, second]) {
       shut: targets.filter((route) => !isOpen(route)),
     }),
     orderOfRescue: () => undefined,
+    whyShut: () => '',
     asked: () => undefined,
     check(_model, target, sample) {
       const isLost = state.recovering.has(target as Route) && sample !== 'admitted';

@@ -45,6 +45,8 @@ export type TargetAccess = {
   hasOtherKey(route: Route): boolean;
   /** Waits until one of these may be asked; only one wait at a time. */
   wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome>;
+  /** Why these targets take no request now, in words. */
+  whyShut(routes: readonly Route[]): string;
   /**
    * Whether the request may go back to the queue instead of failing, because the model lacks only capacity.
    * If so, no other request of the model is taken for a short time.
@@ -79,6 +81,7 @@ export type TargetAccessOptions = {
     | 'key'
     | 'queue'
     | 'goBack'
+    | 'whyShut'
   >;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
   /** Reserves room on a connection for a permit, until the returned function is called. */
@@ -172,6 +175,10 @@ class RequestTargets implements TargetAccess {
       );
     }
     return waited;
+  }
+
+  whyShut(routes: readonly Route[]): string {
+    return this.options.selection.whyShut(routes);
   }
 
   requeue(): boolean {

@@ -1,5 +1,5 @@
 import type { AttemptMode } from './entry.ts';
-import type { Target } from './request.ts';
+import type { Priority, Target } from './request.ts';
 
 /*
  * Inquiries: what the control plane asks all workers, or all ingresses, at the moment an operator looks. Each process answers
@@ -31,6 +31,10 @@ export type RunView = {
   /** The target of the newest open attempt; undefined while the run waits for one. */
   target?: Target | undefined;
   mode?: AttemptMode | undefined;
+  /** Why the targets for which it waits take no request now; undefined: it does not wait. */
+  waits?: string | undefined;
+  class?: Priority | undefined;
+  deadlineAt?: number | undefined;
   /** Attempts so far. */
   attempts: number;
   rescues: number;
@@ -41,10 +45,16 @@ export type RunView = {
   outputTokens: number;
 };
 
+/** A worker has the request and holds it back, until a target takes it. */
+export const isQueued = ({ waits, attempts }: Pick<RunView, 'waits' | 'attempts'>): boolean =>
+  waits !== undefined && attempts === 0;
+
 export type RunsAnswer = {
   /** The newest runs, at most `maxRunsInAnswer`. */
   runs: readonly RunView[];
   total: number;
+  /** Those of them that have made no attempt, and wait for a target (`isQueued`); absent from an older version. */
+  waiting?: number | undefined;
   /** Runs whose answer another attempt has continued. */
   rescued: number;
   /** All runs by the id of their API key, at most `maxKeysInAnswer`. */

@@ -20,6 +20,8 @@ export type Health = TargetView & {
    * so that it gets a share of the requests.
    */
   admit(target: Target): 'yes' | 'no' | 'ask';
+  /** An operator has taken the target out of service. */
+  isHeld(target: Target): boolean;
   /** `recovering`: the target gets a share of the requests, by sampling. */
   stateOf(target: Target): string;
   /** Success rate of its last calls, 0 to 1, in any state. */

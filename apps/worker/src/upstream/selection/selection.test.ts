@@ -43,6 +43,7 @@ function setUp(config: Partial<ModelConfig> = {}, prices: Prices = () => null) {
           if (coming.has(model)) drawn.push(model);
           return broken.has(model) || coming.has(model) ? 'no' : 'yes';
         },
+        isHeld: () => false,
         stateOf({ model }) {
           if (coming.has(model)) return 'recovering';
           return broken.has(model) ? 'open' : 'closed';
@@ -260,6 +261,19 @@ describe('limits', () => {
     await clock.pass(1000);
     expect((await selection.take(a, '{"max_tokens":100}')).kind).toBe('yes');
   });
+});
+
+it('each target that takes no request has its reason in words', () => {
+  const { broken, full, selection } = setUp();
+  broken.set('b', undefined);
+  full.add('x');
+  expect(selection.whyShut(both)).toBe(
+    'x/a has no free connection, y/b is broken (its breaker is not closed)',
+  );
+  selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
+  selection.key(a, '{}')?.failed({ code: 'upstream_rate_limited', message: 'Slow down.' });
+  expect(selection.whyShut([a])).toBe("x/a is at the provider's limit");
+  expect(selection.whyShut(Array(7).fill(a))).toMatch(/, and 2 more$/);
 });
 
 describe('waiting for a target', () => {

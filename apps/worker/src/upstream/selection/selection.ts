@@ -12,6 +12,8 @@ import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { drawAgainMs, panicShareAt } from './panic.ts';
+import { whyShut } from './no-target.ts';
+import type { Cause } from './no-target.ts';
 import type { TargetWaiter } from './waiter.ts';
 import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
 import { createPromptCache } from './prompt-cache.ts';
@@ -84,6 +86,7 @@ export function createSelection(options: SelectionOptions) {
     now,
     setTimer: options.setTimer ?? startTimer,
     may: check,
+    causeOf,
     limitOf: (target) => rings.get(target.provider)?.limit(keeperOf(target).model),
     sampleUntil,
   });
@@ -140,6 +143,16 @@ export function createSelection(options: SelectionOptions) {
     if (options.isFull?.(target.provider)) closed.push(now());
     if (closed.length === 0) return { kind: 'yes' };
     return { kind: 'no', until: Math.max(...closed), why: isBroken ? 'broken' : 'limited' };
+  }
+
+  /** Why the target takes no request now. Draws no sample. */
+  function causeOf(target: Target): Cause {
+    if (health.isHeld(target)) return 'held';
+    if (health.stateOf(target) !== 'closed') return 'broken';
+    const keys = rings.get(target.provider)?.check(keeperOf(target).model);
+    if (keys?.kind === 'no') return 'provider_limit';
+    if (limits.fullUntil(target) !== undefined) return 'own_limit';
+    return options.isFull?.(target.provider) ? 'no_connection' : 'free';
   }
 
   /** Draws no samples: a recovering target counts as available. */
@@ -218,6 +231,9 @@ export function createSelection(options: SelectionOptions) {
      * also be claimed. `sample`: the one that was drawn for this request, if any.
      */
     check,
+
+    /** Why these targets take no request now, in words. */
+    whyShut: (targets: readonly Target[]): string => whyShut(targets, causeOf),
 
     /** Whether the target is asked although it is broken, because no target of the model is healthy. */
     isLastResort: (model: string, target: Target): boolean => panicShare(model, target) > 0,

@@ -35,6 +35,7 @@ export function setUp({
       const why = broken.has(model) ? 'broken' : 'limited';
       return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why };
     },
+    causeOf: ({ model }) => (broken.has(model) ? 'broken' : 'own_limit'),
     limitOf: ({ model }) => limits.get(model),
     sampleUntil: (_model, { model }) => samples.get(model)?.until,
   });

@@ -162,7 +162,7 @@ describe('a request that waits', () => {
     expect(fault(await outcome)).toMatchObject({
       code: 'no_target_available',
       message:
-        'No target of the model can be asked now: all are broken, at their limits or taken out of service by operators.',
+        'No target of the model can be asked now: p/m is at its limit of requests or tokens.',
       retryAfterMs: 10_000,
     });
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);

@@ -1,6 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import { noTarget, tooLate } from './no-target.ts';
+import { noTarget, tooLate, whyShut } from './no-target.ts';
+import type { Cause } from './no-target.ts';
 import type { Check, WaitLimits } from './port.ts';
 import { TargetQueue } from './target-queue.ts';
 import type { Arrival, Entry } from './target-queue.ts';
@@ -27,6 +28,8 @@ export type WaitingOptions = {
    * given.
    */
   may(model: string, target: Target, sample?: 'admitted'): Check;
+  /** Why a target takes no request now. Draws no sample. */
+  causeOf(target: Target): Cause;
   /** The provider's limit that blocks a target; undefined if there is none. */
   limitOf(target: Target): Fault | undefined;
   /** Until when a sample is valid, in milliseconds since the epoch; undefined if none is drawn. */
@@ -186,7 +189,7 @@ class Waiter implements TargetWaiter {
       case 'not_yet':
         return { kind: verdict.kind };
       case 'too_late':
-        return { kind: 'fault', fault: tooLate };
+        return { kind: 'fault', fault: tooLate(this.why(wants)) };
       case 'unavailable': {
         const { waitLimits } = this.options;
         if (verdict.goesBack && !urgent && waitLimits.isLimited(this.model)) {
@@ -258,7 +261,12 @@ class Waiter implements TargetWaiter {
     const retryAfterMs = Math.max(shortestRetryMs, Math.ceil(opens));
     // The provider's limit is the reason only if no target is broken or at a limit of our own.
     const isLimit = closed.every(({ limit }) => limit !== undefined);
-    return { ...((isLimit && first?.limit) || noTarget), retryAfterMs };
+    return { ...((isLimit && first?.limit) || noTarget(this.why(wants))), retryAfterMs };
+  }
+
+  private why(wants: readonly Want[]): string {
+    const targets = wants.map(({ target }) => target);
+    return whyShut(targets, this.options.causeOf);
   }
 
   private park(): void {
