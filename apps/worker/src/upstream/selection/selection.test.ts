@@ -273,7 +273,7 @@ it('each target that takes no request has its reason in words', () => {
   selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
   selection.key(a, '{}')?.failed({ code: 'upstream_rate_limited', message: 'Slow down.' });
   expect(selection.whyShut([a])).toBe("x/a is at the provider's limit");
-  expect(selection.whyShut(Array(7).fill(a))).toMatch(/, and 2 more$/);
+  expect(selection.whyShut(Array.from({ length: 7 }, () => a))).toMatch(/, and 2 more$/);
 });
 
 describe('waiting for a target', () => {
