@@ -81,8 +81,8 @@ export type Fleet = {
 /**
  * Rejects if one of them does not start, after ending the others.
  *
- * Providers of the config: `primary` and `backup`, and the same simulators in Anthropic's format as
- * `primary-anthropic` and `backup-anthropic`. Any model of the simulator can be an alias's target.
+ * Providers of the config: `primary` and `backup`, and the same simulators in other formats as `primary-anthropic`,
+ * `primary-responses` and so on. Any model of the simulator can be an alias's target.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const {
@@ -206,6 +206,7 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
   return {
     [name]: { api: 'openai', baseUrl: `${url}/v1`, ...care },
     [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url, ...care },
+    [`${name}-responses`]: { api: 'openai-responses', baseUrl: `${url}/v1`, ...care },
   };
 };
 

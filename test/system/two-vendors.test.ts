@@ -18,18 +18,23 @@ import {
   reasoningOf,
 } from './shown.ts';
 
-// One answer from two vendors: OpenAI's format and Anthropic's take turns to break, and the reader
-// is shown one chat completion, whoever spoke.
+// One answer from two wire formats: each of them breaks, and another continues. The reader gets one chat completion, whatever
+// the target spoke.
 
-type Vendor = 'openai' | 'anthropic';
-const other = (vendor: Vendor): Vendor => (vendor === 'openai' ? 'anthropic' : 'openai');
-const vendors = ['openai', 'anthropic'] as const;
+const vendors = ['openai', 'anthropic', 'responses'] as const;
+type Vendor = (typeof vendors)[number];
+const next = { openai: 'anthropic', anthropic: 'responses', responses: 'openai' } as const;
+const other = (vendor: Vendor): Vendor => next[vendor];
 
 const target = (role: 'primary' | 'backup', vendor: Vendor, model: string, more: object = {}) => ({
-  provider: vendor === 'openai' ? role : `${role}-anthropic`,
+  provider: nameOf(role, vendor),
   model,
   ...more,
 });
+
+function nameOf(role: 'primary' | 'backup', vendor: Vendor): string {
+  return vendor === 'openai' ? role : `${role}-${vendor}`;
+}
 
 /** The first target of one vendor, the next of the other. */
 const pair = (vendor: Vendor, first: string, second: string, more: object = {}) => ({
@@ -68,9 +73,18 @@ const models = {
       'length',
       'no-terminator',
       'healthy:eol=crlf,nospace=1,comments=1,vendor=1,bytes=5,unicode=1',
-    ].map((model) => [`claude ${model}`, { targets: [target('primary', 'anthropic', model)] }]),
+    ].flatMap((model) => [
+      [`claude ${model}`, { targets: [target('primary', 'anthropic', model)] }],
+      [`responses ${model}`, { targets: [target('primary', 'responses', model)] }],
+    ]),
   ),
-  'claude or gpt': pair('anthropic', 'healthy', 'healthy'),
+  'claude or gpt': {
+    targets: [
+      target('primary', 'anthropic', 'healthy'),
+      target('primary', 'responses', 'healthy'),
+      target('backup', 'openai', 'healthy'),
+    ],
+  },
   'claude again': { targets: [target('primary', 'anthropic', 'cut:after=40,times=1,key=again')] },
   'after a space': {
     targets: [
@@ -127,28 +141,28 @@ const outcomesOf = async (stream: Stream): Promise<string[]> => {
   return attempts.map(({ outcome }) => outcome);
 };
 
-const nameOf = (role: 'primary' | 'backup', vendor: Vendor) =>
-  vendor === 'openai' ? role : `${role}-anthropic`;
-
-describe('an answer of Anthropic', () => {
-  it.each(['healthy', 'no-terminator'])('comes as a stream of OpenAI (%s)', async (model) => {
-    const stream = askFor(`claude ${model}`);
+describe.each([
+  ['Anthropic', 'claude', 'primary-anthropic'],
+  ['the Responses API', 'responses', 'primary-responses'],
+])('an answer of %s', (_vendor, alias, provider) => {
+  it.each(['healthy', 'no-terminator'])('comes as a chat completion stream (%s)', async (model) => {
+    const stream = askFor(`${alias} ${model}`);
     const { head } = await expectWhole(stream, text);
     expectOneAnswer(stream);
     expect(finishOf(stream)).toBe('stop');
     expect(chunksOf(stream)[0]).toMatchObject({ id: expect.stringMatching(/^chatcmpl-/), model });
-    expect(head.headers['x-millrace-served-by']).toBe(`primary-anthropic/${model}`);
+    expect(head.headers['x-millrace-served-by']).toBe(`${provider}/${model}`);
   });
 
   it('is the same whatever bytes it comes in', async () => {
-    const alias = 'claude healthy:eol=crlf,nospace=1,comments=1,vendor=1,bytes=5,unicode=1';
-    const stream = askFor(alias);
+    const model = 'healthy:eol=crlf,nospace=1,comments=1,vendor=1,bytes=5,unicode=1';
+    const stream = askFor(`${alias} ${model}`);
     await expectWhole(stream, expectedText({ tokens: 60, unicode: 1 }));
     expectOneAnswer(stream);
   });
 
   it('comes whole as a chat completion', async () => {
-    const stream = askWhole(fleet.url, 'claude healthy:reasoning=6');
+    const stream = askWhole(fleet.url, `${alias} healthy:reasoning=6`);
     await stream.ended;
     expect(JSON.parse(stream.text)).toMatchObject({
       id: expect.stringMatching(/^chatcmpl-/),
@@ -170,19 +184,19 @@ describe('an answer of Anthropic', () => {
   });
 
   it('has its thoughts as reasoning', async () => {
-    const stream = askFor('claude healthy:reasoning=6');
+    const stream = askFor(`${alias} healthy:reasoning=6`);
     await expectWhole(stream, text);
     expect(reasoningOf(stream)).toBe(expectedReasoning(6).join(''));
     expectOneAnswer(stream, 66);
   });
 
   it('has its tool calls, streamed or whole', async () => {
-    const stream = askFor('claude tools:calls=2', { tools });
+    const stream = askFor(`${alias} tools:calls=2`, { tools });
     await expectWhole(stream, '');
     expect(callsOf(stream)).toEqual(expectedCalls('weather', 2));
     expect(finishOf(stream)).toBe('tool_calls');
 
-    const whole = askWhole(fleet.url, 'claude tools:calls=2', { body: { tools } });
+    const whole = askWhole(fleet.url, `${alias} tools:calls=2`, { body: { tools } });
     await whole.ended;
     const { choices } = JSON.parse(whole.text) as {
       choices: { message: { tool_calls: { function: { name: string; arguments: string } }[] } }[];
@@ -193,20 +207,20 @@ describe('an answer of Anthropic', () => {
   });
 
   it('ends by its length where that was the bound', async () => {
-    const stream = askFor('claude length');
+    const stream = askFor(`${alias} length`);
     await expectWhole(stream, text);
     expect(finishOf(stream)).toBe('length');
   });
 });
 
-describe('what Anthropic has no words for', () => {
-  it('is asked of the next target, without a call to Anthropic', async () => {
+describe('what a wire format cannot express', () => {
+  it('is asked of the next target, without a call to one that cannot express it', async () => {
     const user = freshUser();
     const stream = askWhole(fleet.url, 'claude or gpt', { body: { user, n: 2 } });
     await stream.ended;
     expect((JSON.parse(stream.text) as { choices: unknown[] }).choices).toHaveLength(2);
     expect(asked(fleet.primary, user)).toBe(0);
-    expect(await outcomesOf(stream)).toEqual(['target_unsuited', 'completed']);
+    expect(await outcomesOf(stream)).toEqual(['target_unsuited', 'target_unsuited', 'completed']);
   });
 
   it('is a 400 that names the member where there is no other target', async () => {
@@ -225,7 +239,7 @@ describe('what Anthropic has no words for', () => {
 
 describe.each(vendors)('an answer that begins at %s and breaks', (vendor) => {
   const first = nameOf('primary', vendor);
-  const next = nameOf('backup', other(vendor));
+  const second = nameOf('backup', other(vendor));
 
   it.each([
     ['anchor', {}, ['anchor']],
@@ -242,7 +256,7 @@ describe.each(vendors)('an answer that begins at %s and breaks', (vendor) => {
     expect(finishOf(stream)).toBe('stop');
     expect(await modesOf(stream)).toEqual([
       `${first} start`,
-      ...modes.map((mode) => `${next} ${mode}`),
+      ...modes.map((mode) => `${second} ${mode}`),
     ]);
   });
 
@@ -250,7 +264,7 @@ describe.each(vendors)('an answer that begins at %s and breaks', (vendor) => {
     const stream = askFor(`${vendor} cut thoughts`);
     await expectWhole(stream, text);
     expect(reasoningOf(stream)).toBe(expectedReasoning(6).join(''));
-    expect(await modesOf(stream)).toEqual([`${first} start`, `${next} replay`]);
+    expect(await modesOf(stream)).toEqual([`${first} start`, `${second} replay`]);
   });
 
   it('in a tool call has every call once', async () => {
@@ -259,7 +273,7 @@ describe.each(vendors)('an answer that begins at %s and breaks', (vendor) => {
     expect(callsOf(stream)).toEqual(expectedCalls('weather', 2));
     expect(finishOf(stream)).toBe('tool_calls');
     // Nothing was shown, so the connection that broke is tried once more.
-    expect(await modesOf(stream)).toEqual([`${first} start`, `${first} start`, `${next} start`]);
+    expect(await modesOf(stream)).toEqual([`${first} start`, `${first} start`, `${second} start`]);
   });
 });
 

@@ -154,7 +154,7 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   cut: fails('the socket is closed in mid-answer', fault.cut, CUT),
   stall: fails('falls silent in mid-answer', fault.stall, STALL, { after: 20 }),
   'stall-with-comments': fails(
-    "nothing but keep-alives: comments, and pings in Anthropic's format",
+    'nothing but keep-alives: comments, or events where the format has them',
     fault.stallWithComments,
     [...STALL, 'every'],
     { after: 0 },

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
+import { openAiResponses } from './openai-responses/format.ts';
 import type { WireFormat } from './steps.ts';
 
 /**
@@ -11,6 +12,7 @@ import type { WireFormat } from './steps.ts';
 const formats: Readonly<Record<ProviderApi, WireFormat>> = {
   openai: openAiChat,
   anthropic: anthropicMessages,
+  'openai-responses': openAiResponses,
 };
 
 export const formatAt = (path: string): WireFormat | undefined =>

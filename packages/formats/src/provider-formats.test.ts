@@ -3,6 +3,7 @@ import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { describe, expect, it } from 'vitest';
 import { anthropicExample } from './anthropic-messages/provider.fixture.ts';
 import { openAiExample } from './openai-chat/provider.fixture.ts';
+import { responsesExample } from './openai-responses/provider.fixture.ts';
 import { describeProviderFormat } from './provider-format.contract.ts';
 import type { ProviderExample } from './provider-format.contract.ts';
 import { providerFormats } from './provider-formats.ts';
@@ -10,6 +11,7 @@ import { providerFormats } from './provider-formats.ts';
 const examples: Record<ProviderApi, ProviderExample> = {
   openai: openAiExample,
   anthropic: anthropicExample,
+  'openai-responses': responsesExample,
 };
 
 describe.each(providerApis)('the format of the api %s', (api) => {

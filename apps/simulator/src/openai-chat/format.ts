@@ -116,7 +116,7 @@ function toolFields(
   return `{"index":${event.call},"id":${toolCallId(event.call, identity)},"type":"function","function":{"name":${name},"arguments":""}}`;
 }
 
-function errorBody({ message, type, param, code }: ProviderError): string {
+export function errorBody({ message, type, param, code }: ProviderError): string {
   return JSON.stringify({ error: { message, type, param, code } });
 }
 

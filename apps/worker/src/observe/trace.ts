@@ -245,7 +245,8 @@ function callAttributes(
   const address = provider && addressOf(provider.baseUrl);
   return {
     'gen_ai.operation.name': 'chat',
-    'gen_ai.provider.name': provider?.api ?? started.provider,
+    'gen_ai.provider.name':
+      provider?.api === 'openai-responses' ? 'openai' : (provider?.api ?? started.provider),
     'gen_ai.request.model': started.model,
     'gen_ai.request.stream': activation.data.stream,
     'server.address': address?.host,

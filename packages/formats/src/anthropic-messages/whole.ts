@@ -2,7 +2,8 @@ import { isJsonObject, withinDepth } from '@millrace/shared/domain/json';
 import type { ProviderCall, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
 import { completionId } from '../openai-chat/chunk-writer.ts';
-import type { Delta, ToolCallDelta } from '../openai-chat/chunk-writer.ts';
+import type { Delta } from '../openai-chat/chunk-writer.ts';
+import { addDelta, finishMessage, startMessage } from '../openai-chat/completion-message.ts';
 import { errorFault } from './errors.ts';
 import { parseExactly } from '../exact-json.ts';
 import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';
@@ -49,19 +50,9 @@ export function readWhole(
 }
 
 function toOpenAiMessage(deltas: readonly Delta[], refusal: string | undefined) {
-  const toolCalls = gatherCalls(deltas);
-  const annotations = deltas.flatMap((delta) => delta.annotations ?? []);
-  const thoughts = deltas.flatMap((delta) => delta.thinking_blocks ?? []);
-  const reasoning = join(deltas, 'reasoning_content');
-  return {
-    role: 'assistant',
-    content: join(deltas, 'content') || null,
-    refusal: refusal ?? null,
-    ...(reasoning !== '' && { reasoning_content: reasoning }),
-    ...(thoughts.length > 0 && { thinking_blocks: thoughts }),
-    ...(annotations.length > 0 && { annotations }),
-    ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
-  };
+  const message = startMessage();
+  for (const delta of [...deltas, { refusal: refusal ?? null }]) addDelta(message, delta);
+  return finishMessage(message);
 }
 
 /** Reads the blocks as those of a stream, each as one piece; `damaged` if one cannot be read. */
@@ -79,20 +70,6 @@ function readBlocks(content: readonly unknown[]): Delta[] | 'damaged' {
   deltas.push(...reader.end());
   if (deltas.includes('damaged')) return 'damaged';
   return deltas.filter((delta) => delta !== undefined && delta !== 'damaged');
-}
-
-const join = (deltas: readonly Delta[], field: 'content' | 'reasoning_content'): string =>
-  deltas.map((delta) => delta[field] ?? '').join('');
-
-/** Each call consists of two pieces: its name, then its arguments. */
-function gatherCalls(deltas: readonly Delta[]): Omit<ToolCallDelta, 'index'>[] {
-  const calls: Omit<ToolCallDelta, 'index'>[] = [];
-  for (const { index, id, type, function: piece } of deltas.flatMap((d) => d.tool_calls ?? [])) {
-    const call = calls[index];
-    if (call) call.function.arguments += piece.arguments;
-    else calls[index] = { id, type, function: { ...piece } };
-  }
-  return calls;
 }
 
 const isMessage = (value: unknown): value is Json & { content: unknown[] } =>

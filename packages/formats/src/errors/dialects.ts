@@ -94,6 +94,9 @@ const filtered: readonly Dialect[] = [
     codes: [
       'content_filter',
       'content_policy_violation',
+      'image_content_policy_violation',
+      'bio_policy',
+      'cyber_policy',
       'ResponsibleAIPolicyViolation',
       'moderation_blocked',
       'data_inspection_failed',
@@ -328,6 +331,8 @@ const others: readonly Dialect[] = [
     codes: ['tool_use_failed', 'json_validate_failed'],
   },
   { by: 'llama.cpp', means: 'target_unsuited', says: /requires --jinja/i },
+  // The reasoning in the conversation is another account's, or another provider's.
+  { by: 'OpenAI', means: 'target_unsuited', codes: ['invalid_encrypted_content'] },
   { by: 'Anthropic', means: 'target_unsuited', codes: ['request_too_large'] },
   { by: 'Anthropic', means: 'target_unsuited', says: /\bprefill\b/i },
 ];

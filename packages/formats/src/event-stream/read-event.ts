@@ -46,7 +46,7 @@ const isPingName = (name: string | undefined): boolean => name !== undefined && 
 function saysThatItIsEmpty(text: string): boolean {
   const { members, isCut } = readableMembers(text);
   if (!isCut) return false;
-  const isPing = members.get('type') === '"ping"';
+  const isPing = isPingName(members.get('type'));
   const hasNoChoices = members.get('choices')?.replaceAll(/\s/g, '') === '[]';
   if (!isPing && !hasNoChoices) return false;
   return text.split('"choices"').length === (hasNoChoices ? 2 : 1) && !text.includes('"delta"');

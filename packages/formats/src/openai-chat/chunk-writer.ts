@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { nativeMember } from '../client-port.ts';
 
-/** A piece of a tool call in OpenAI's form. */
+/** A piece of a tool call in OpenAI's form: of a function, or of a custom tool. */
 export type ToolCallDelta = {
   index: number;
   id?: string;
-  type?: 'function';
-  function: { name?: string; arguments: string };
+  type?: 'function' | 'custom';
+  function?: { name?: string; arguments: string };
+  custom?: { name?: string; input: string };
   extra_content?: ExtraContent;
 };
 
@@ -20,6 +21,7 @@ export type Delta = {
   refusal?: string | null;
   reasoning_content?: string;
   thinking_blocks?: Record<string, unknown>[];
+  reasoning_details?: Record<string, unknown>[];
   annotations?: Record<string, unknown>[];
   images?: Record<string, unknown>[];
   tool_calls?: ToolCallDelta[];

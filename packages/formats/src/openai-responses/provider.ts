@@ -1,0 +1,45 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+import { partsOf } from '../base-url.ts';
+import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
+import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
+import { RefusedError, refusalFault } from '../refused.ts';
+import { readError } from './errors.ts';
+import { translateRequest } from './request.ts';
+import { readStream } from './stream.ts';
+import { readWhole } from './whole.ts';
+
+/** OpenAI's Responses API, and compatible providers. Incoming requests and returned answers are in the inner form. */
+export const openAiResponses: ProviderFormat = {
+  modelsRequest: (account) => ({
+    path: `${partsOf(account.baseUrl).pathname}/models`,
+    headers: { accept: 'application/json', 'user-agent': 'millrace', ...authorization(account) },
+  }),
+  request,
+  readStream: (call, sink) => readStream(call, sink),
+  readWhole: (text, call) => readWhole(text, call),
+  readError,
+  readLimits: limitsReader([openAiQuota, anthropicQuota]),
+  // OpenAI answers a trailing assistant message with another one; vLLM continues it, and cannot be recognised by its address.
+  prefillOf: () => false,
+};
+
+const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>
+  apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+
+function request(call: ProviderCall): UpstreamRequest | Fault {
+  const headers = {
+    'content-type': 'application/json',
+    accept: call.stream ? 'text/event-stream' : 'application/json',
+    'user-agent': 'millrace',
+    ...authorization(call),
+    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
+  };
+  try {
+    const path = `${partsOf(call.baseUrl).pathname}/responses`;
+    return { path, headers, body: translateRequest(call) };
+  } catch (error) {
+    if (error instanceof RefusedError) return refusalFault(error);
+    throw error;
+  }
+}
