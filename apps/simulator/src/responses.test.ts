@@ -174,7 +174,7 @@ describe('faults of the simulated Responses API', () => {
       response: { status: 'failed', error: { code: 'server_error', message } },
     });
     const stream = client.responses.stream({ model: 'error-event:after=4', input: 'hello' });
-    await expect(stream.finalResponse()).rejects.toThrow();
+    await expect(stream.finalResponse()).rejects.toBeInstanceOf(OpenAI.APIError);
   });
 
   it('hides a stall behind keep-alive events, and has an event that breaks off', async () => {

@@ -67,12 +67,14 @@ class ResponsesEncoder implements Encoder {
   }
 
   whole(events: readonly AnswerEvent[]): string {
-    let end: ResponseState = { status: 'completed' };
     for (const event of events) {
-      if (event.type === 'usage') end = { ...end, usage: event.usage };
-      else if (event.type === 'finish') end = { ...end, ...endOf(event.reason) };
-      else this.frames(event);
+      if (event.type !== 'usage' && event.type !== 'finish') this.frames(event);
     }
+    const finish = events.find((event) => event.type === 'finish');
+    const end: ResponseState = {
+      ...(finish ? endOf(finish.reason) : { status: 'completed' }),
+      usage: events.find((event) => event.type === 'usage')?.usage,
+    };
     this.#closeItem();
     return this.#responseJson(end);
   }
