@@ -382,3 +382,25 @@ describe('bad input', () => {
     expect(broken.headers['request-id']).toMatch(/^req_/);
   });
 });
+
+describe('beside messages', () => {
+  it('tokens of a request are counted, by estimate', async () => {
+    const { max_tokens: _, ...prompt } = asked('openai text');
+    const { input_tokens: few } = await client.messages.countTokens(prompt);
+    const content = 'hello '.repeat(1000);
+    const { input_tokens: many } = await client.messages.countTokens({
+      ...prompt,
+      messages: [{ role: 'user', content }],
+    });
+    expect(few).toBeGreaterThan(0);
+    expect(many).toBeGreaterThan(few + 500);
+    const work = client.messages.countTokens({ ...prompt, model: 'none' });
+    await expect(work).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('models are listed as its SDK reads them', async () => {
+    const page = await client.models.list();
+    expect(page.data.map(({ id }) => id)).toContain('openai text');
+    expect(await client.models.retrieve('native')).toMatchObject({ type: 'model', id: 'native' });
+  });
+});

@@ -32,6 +32,7 @@ import { connectHandler, malformedHandler } from './server/malformed.ts';
 import type { Refuse } from './server/malformed.ts';
 import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
+import { countTokensRoute } from './api/messages/count-tokens.ts';
 import { modelRoutes } from './api/models.ts';
 import { socketOptions } from './api/websocket/limits.ts';
 import { socketRoutes } from './api/websocket/routes.ts';
@@ -201,6 +202,7 @@ async function apiRoutes(
   clientApiRoutes(api, services);
   jobRoutes(api, services);
   readTokenRoute(api, services);
+  countTokensRoute(api, services);
   modelRoutes(api, services);
   socketRoutes(api, services, authenticator);
 }

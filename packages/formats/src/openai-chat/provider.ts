@@ -4,6 +4,7 @@ import type { ProviderAccount, ProviderCall, ProviderFormat } from '../port.ts';
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
 import { prefillMembers, wantsPrefixMark } from './prefill.ts';
+import { adaptTranslated } from './translated.ts';
 import { streamOptionsFor } from './stream-options.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
@@ -30,6 +31,7 @@ function request(call: ProviderCall) {
   const streamOptions = call.stream ? streamOptionsFor(call) : undefined;
   if (typeof streamOptions === 'string') members['stream_options'] = streamOptions;
   if (call.prefill) Object.assign(members, prefillMembers(call));
+  const asked = call.isTranslated ? adaptTranslated(call) : call.body;
   return {
     path: `${partsOf(call.baseUrl).pathname}/chat/completions`,
     headers: {
@@ -41,7 +43,7 @@ function request(call: ProviderCall) {
       ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
     },
     body: setMembers(
-      streamOptions === null ? withoutMember(call.body, 'stream_options') : call.body,
+      streamOptions === null ? withoutMember(asked, 'stream_options') : asked,
       members,
     ),
   };

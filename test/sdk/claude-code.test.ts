@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectedText } from '../../apps/simulator/src/index.ts';
+import { ensureAgent, runClaude } from '../kit/agents.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call, jsonOf } from '../kit/http.ts';
+
+// Claude Code does a task with a tool, in print mode, while a provider breaks off and a worker is killed. The model has
+// providers of both formats, so its answers also change formats in the middle.
+
+/** Milliseconds that include the download. */
+const patienceMs = 400_000;
+
+const program = await ensureAgent('claude').catch(() => undefined);
+
+let fleet: Fleet;
+beforeAll(async () => {
+  const model = {
+    targets: [
+      { provider: 'primary', model: 'cut:after=3,say=tools,pace=20' },
+      { provider: 'backup-anthropic', model: 'tools:pace=60' },
+    ],
+  };
+  fleet = await startFleet({ admin: true, models: { agent: model } });
+});
+afterAll(() => fleet.close());
+
+test.skipIf(program === undefined)(
+  'Claude Code finishes its task while a provider is cut and a worker is killed under it',
+  { timeout: patienceMs },
+  async () => {
+    const kill = async (): Promise<string> => {
+      // The answer after the tool's result.
+      const { body } = await fleet.backup.waitFor(
+        (request) =>
+          request.state === 'open' && JSON.stringify(request.body).includes('"tool_result"'),
+      );
+      await fleet.killWorkers();
+      await fleet.addWorker();
+      return JSON.stringify(body);
+    };
+    const killed = kill();
+    const run = await runClaude(program ?? '', {
+      url: fleet.url,
+      model: 'agent',
+      prompt: 'Do the task.',
+    });
+    expect(run).toMatchObject({ code: 0 });
+    const { is_error: isError, result } = JSON.parse(run.stdout) as {
+      is_error: boolean;
+      result: string;
+    };
+    expect([isError, result]).toEqual([false, expectedText({ tokens: 60 })]);
+    expect(await killed).toContain('tool_result');
+    const outcomes = async () => {
+      const { data } = jsonOf(await call(`${fleet.url}/admin/requests?model=agent`)) as {
+        data: { status: string; attempts: { outcome: string }[] }[];
+      };
+      return data.map(({ attempts }) => attempts.map(({ outcome }) => outcome).join(' '));
+    };
+    await expect.poll(outcomes).toContainEqual(expect.stringContaining('worker_lost'));
+    expect(await outcomes()).toContainEqual(expect.stringContaining('upstream_'));
+  },
+);
