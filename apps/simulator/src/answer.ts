@@ -176,9 +176,9 @@ function toolDeltas({ options, asked }: Call, choice: number): AnswerEvent[] {
   }).flat();
 }
 
-/** Request headers that are echoed; never a key (`x-api-key` is Anthropic's). */
+/** Request headers that are echoed; never a key (`x-api-key` is Anthropic's, `x-goog-api-key` Google's). */
 const ECHOED =
-  /^(?!x-api-key$)(?:content-type|accept|user-agent|traceparent|tracestate|idempotency-key|openai-.*|anthropic-.*|x-.*)$/u;
+  /^(?!x-(?:goog-)?api-key$)(?:content-type|accept|user-agent|traceparent|tracestate|idempotency-key|openai-.*|anthropic-.*|x-.*)$/u;
 
 function echoedHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const echoed = Object.entries(headers).filter(([name]) => ECHOED.test(name));

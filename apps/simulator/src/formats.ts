@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
+import { gemini } from './gemini/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
 import { openAiResponses } from './openai-responses/format.ts';
 import type { WireFormat } from './steps.ts';
@@ -13,10 +14,11 @@ const formats: Readonly<Record<ProviderApi, WireFormat>> = {
   openai: openAiChat,
   anthropic: anthropicMessages,
   'openai-responses': openAiResponses,
+  gemini,
 };
 
 export const formatAt = (path: string): WireFormat | undefined =>
-  Object.values(formats).find((format) => format.path === path);
+  Object.values(formats).find((format) => format.serves(path));
 
 /** The format of a client by its headers, if the path does not determine it. */
 export const formatOf = (headers: IncomingHttpHeaders): WireFormat =>

@@ -165,7 +165,13 @@ export class RequestLog {
 /** Headers without secrets: only their last four characters. */
 export function redactedHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const shown = { ...headers };
-  for (const name of ['authorization', 'x-api-key', 'api-key', 'proxy-authorization']) {
+  for (const name of [
+    'authorization',
+    'x-api-key',
+    'x-goog-api-key',
+    'api-key',
+    'proxy-authorization',
+  ]) {
     const value = shown[name];
     if (typeof value === 'string') shown[name] = `…${value.length > 8 ? value.slice(-4) : ''}`;
   }

@@ -124,7 +124,7 @@ export class Service {
 
   #answer(received: Received, exchange: Exchange, format: WireFormat): void {
     const { headers } = received.request;
-    const asked = format.read(received.body, headers);
+    const asked = format.read(received.body, headers, received.path);
     if (isProviderError(asked)) return refuse(exchange, format, asked);
     const model = parseModelName(asked.model);
     if (model.kind === 'unknown') {
@@ -172,7 +172,7 @@ export class Service {
       arrivedAt,
       method: request.method ?? '',
       path: received.path,
-      model: modelOf(received.body),
+      model: format.modelIn?.(received.path) ?? modelOf(received.body),
       headers: redactedHeaders(request.headers),
       body: received.body,
       rawBody: received.rawBody ?? '',

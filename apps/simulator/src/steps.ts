@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import type { Options } from './keys.ts';
 import type { ErrorName, ProviderError } from './errors.ts';
 
@@ -114,7 +115,10 @@ export interface Encoder {
 
 /** One provider API. To add another, write a folder with an object of this type, and list it in `formats.ts`. */
 export interface WireFormat {
-  readonly path: string;
+  readonly name: ProviderApi;
+  serves(path: string): boolean;
+  /** The model that a path of this format names; by default the body names it. */
+  readonly modelIn?: (path: string) => string | undefined;
   /** The response header that carries the id of the request. */
   readonly requestIdHeader: string;
   /** The most choices that one answer can have. */
@@ -130,7 +134,7 @@ export interface WireFormat {
   /** Whether these headers belong to a client of this format, whatever path it requests. */
   readonly hasSent?: (headers: IncomingHttpHeaders) => boolean;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
-  read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;
+  read(body: unknown, headers: IncomingHttpHeaders, path: string): Asked | ProviderError;
   newId(number: number): string;
   encoder(call: Call, identity: Identity): Encoder;
   error(name: ErrorName | 'usual', status?: number): ProviderError;

@@ -23,7 +23,8 @@ export function view(
   const json = (status: number, value: unknown): void =>
     sendJson(response, status, JSON.stringify(value), name);
   switch (what) {
-    case 'GET /v1/models': {
+    case 'GET /v1/models':
+    case 'GET /v1beta/models': {
       const format = formatOf(request.headers);
       if (apiKey === undefined || format.keyHeader(request.headers) === apiKey) {
         return json(200, modelList());

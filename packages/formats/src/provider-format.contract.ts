@@ -6,7 +6,10 @@ import type { Headers, ProviderCall, ProviderFormat, UpstreamRequest, Verdict } 
 /** Examples of what a provider with this format sends, all for the same short answer. */
 export type ProviderExample = {
   baseUrl: string;
-  paths: { models: string; request: string };
+  /** `whole`: that of a request that is not streamed, if it is another one. */
+  paths: { models: string; request: string; whole?: string };
+  /** The model and the form of the answer that a request asks for; by default they are members of its body. */
+  asked?: (request: UpstreamRequest) => { model: unknown; stream: unknown };
   /** The headers that carry the key `sk-example`. */
   keyHeaders: Record<string, string>;
   /** The events of a whole stream, from the first one to the last; see `answer`. */
@@ -26,6 +29,11 @@ export type ProviderExample = {
 };
 
 const question = '{"model":"alias","messages":[{"role":"user","content":"Greet me."}]}';
+
+function askedInBody({ body }: UpstreamRequest) {
+  const { model, stream = false } = JSON.parse(body) as { model: unknown; stream?: unknown };
+  return { model, stream };
+}
 
 /** The answer of a stream so far, as its readers get it. */
 type Read = { verdict: Verdict; usages: unknown[]; answer: ChatCompletion | undefined };
@@ -98,7 +106,8 @@ export function describeProviderFormat(format: ProviderFormat, example: Provider
         callWith({ body, stream, traceparent: '00-1-2-01', tracestate: 'a=b' }),
       );
       if ('code' in request) throw new Error(`refused: ${request.message}`);
-      expect(request.path).toBe(example.paths.request);
+      const { paths, asked = askedInBody } = example;
+      expect(request.path).toBe(stream ? paths.request : (paths.whole ?? paths.request));
       expect(request.headers).toMatchObject({
         ...example.keyHeaders,
         'content-type': 'application/json',
@@ -107,9 +116,7 @@ export function describeProviderFormat(format: ProviderFormat, example: Provider
         traceparent: '00-1-2-01',
         tracestate: 'a=b',
       });
-      const sent = JSON.parse(request.body) as Record<string, unknown>;
-      expect(sent['model']).toBe('model-1');
-      expect(sent['stream'] ?? false).toBe(stream);
+      expect(asked(request)).toEqual({ model: 'model-1', stream });
       expect(request.body).not.toContain('sk-example');
     }
   });

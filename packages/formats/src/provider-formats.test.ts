@@ -2,6 +2,7 @@ import { providerApis } from '@millrace/shared/domain/provider-api';
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { describe, expect, it } from 'vitest';
 import { anthropicExample } from './anthropic-messages/provider.fixture.ts';
+import { geminiExample } from './gemini/provider.fixture.ts';
 import { openAiExample } from './openai-chat/provider.fixture.ts';
 import { responsesExample } from './openai-responses/provider.fixture.ts';
 import { describeProviderFormat } from './provider-format.contract.ts';
@@ -12,6 +13,7 @@ const examples: Record<ProviderApi, ProviderExample> = {
   openai: openAiExample,
   anthropic: anthropicExample,
   'openai-responses': responsesExample,
+  gemini: geminiExample,
 };
 
 describe.each(providerApis)('the format of the api %s', (api) => {
@@ -23,6 +25,8 @@ it.each([
   ['anthropic', 'https://api.anthropic.com', 'claude-opus-4-20250514', 'with-tools'],
   ['anthropic', 'https://api.anthropic.com', 'claude-sonnet-4-6', false],
   ['anthropic', 'https://proxy.example/anthropic', 'glm-5', false],
+  ['gemini', 'https://generativelanguage.googleapis.com', 'gemini-2.5-flash', false],
+  ['gemini', 'https://generativelanguage.googleapis.com', 'gemini-3.8-flash', false],
   ['openai', 'https://api.deepseek.com/beta', 'deepseek-chat', true],
   ['openai', 'https://api.mistral.ai/v1', 'mistral-large-latest', true],
   ['openai', 'https://api.openai.com/v1', 'gpt-4o', false],

@@ -1,5 +1,6 @@
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/provider.ts';
+import { gemini } from './gemini/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
 import { openAiResponses } from './openai-responses/provider.ts';
 import type { ProviderFormat } from './port.ts';
@@ -9,4 +10,5 @@ export const providerFormats: Readonly<Record<ProviderApi, ProviderFormat>> = {
   openai: openAiChat,
   anthropic: anthropicMessages,
   'openai-responses': openAiResponses,
+  gemini,
 };

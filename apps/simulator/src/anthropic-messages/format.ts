@@ -153,7 +153,8 @@ function rateLimitHeaders(seconds: number, now: number): Record<string, string> 
 
 /** Anthropic's Messages. */
 export const anthropicMessages: WireFormat = {
-  path: '/v1/messages',
+  name: 'anthropic',
+  serves: (path) => path === '/v1/messages',
   requestIdHeader: 'request-id',
   maxChoices: 1,
   streamError: 'overloaded',

@@ -122,7 +122,8 @@ export function errorBody({ message, type, param, code }: ProviderError): string
 
 /** OpenAI's Chat Completions. */
 export const openAiChat: WireFormat = {
-  path: '/v1/chat/completions',
+  name: 'openai',
+  serves: (path) => path === '/v1/chat/completions',
   requestIdHeader: 'x-request-id',
   maxChoices: 16,
   streamError: 'server_error',

@@ -197,7 +197,8 @@ class ResponsesEncoder implements Encoder {
 
 /** OpenAI's Responses. */
 export const openAiResponses: WireFormat = {
-  path: '/v1/responses',
+  name: 'openai-responses',
+  serves: (path) => path === '/v1/responses',
   requestIdHeader: 'x-request-id',
   maxChoices: 1,
   streamError: 'server_error',

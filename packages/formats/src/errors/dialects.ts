@@ -335,6 +335,18 @@ const others: readonly Dialect[] = [
   { by: 'OpenAI', means: 'target_unsuited', codes: ['invalid_encrypted_content'] },
   { by: 'Anthropic', means: 'target_unsuited', codes: ['request_too_large'] },
   { by: 'Anthropic', means: 'target_unsuited', says: /\bprefill\b/i },
+  {
+    by: 'Gemini',
+    means: 'target_unsuited',
+    says: /requests? end(s|ing)? with a (model|user) (turn|role)|\bis not enabled for (this model|models\/)|not a supported thinking level|missing a thought_?signature|function calling with a response mime type/i,
+  },
+  // The client chose the file, not the config.
+  {
+    by: 'Gemini',
+    means: 'upstream_rejected',
+    says: /permission to access the file\b|cachedcontent not found/i,
+    statuses: [400, 403, 404],
+  },
 ];
 
 /** The first match counts, so more exact entries come first. */

@@ -241,6 +241,11 @@ const others: [FaultCode, Said[]][] = [
         { detail: [{ loc: ['body', 'messages', 0], msg: 'Field required', type: 'm' }] },
       ],
       [`${byStatus}a file that the client named`, 404, openai('No such File object: file-1')],
+      [
+        'Gemini',
+        403,
+        google(403, 'PERMISSION_DENIED', 'You do not have permission to access the File x.'),
+      ],
     ],
   ],
   [
@@ -265,6 +270,14 @@ const others: [FaultCode, Said[]][] = [
         404,
         { error: { code: 404, message: 'No endpoints found that support tools' } },
       ],
+      ...[
+        'Requests ending with a model turn are not supported unless the last part is a result.',
+        'Please ensure that multiturn requests end with a user role or a function response.',
+        'Logprobs is not enabled for models/gemini-test-1',
+        "'minimal' is not a supported thinking level for this model.",
+        'Function call `f` in the 2. content block is missing a thought_signature.',
+        "Function calling with a response mime type: 'application/json' is unsupported",
+      ].map((said): Said => ['Gemini', 400, google(400, 'INVALID_ARGUMENT', said)]),
     ],
   ],
   [

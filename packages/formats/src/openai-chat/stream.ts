@@ -149,7 +149,7 @@ function templatesOf(text: string, shown: string) {
 }
 
 /** `n`, if the request has a valid one; otherwise 1. */
-function choicesAsked(body: string): number {
+export function choicesAsked(body: string): number {
   const n = Number(memberText(body, 'n') ?? 1);
   return Number.isInteger(n) && n > 0 ? n : 1;
 }

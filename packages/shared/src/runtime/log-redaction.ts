@@ -24,6 +24,7 @@ const secretNames: ReadonlySet<string> = new Set([
   'passwordSha256',
   'token',
   'x-api-key',
+  'x-goog-api-key',
   'api-key',
   'proxy-authorization',
 ]);
