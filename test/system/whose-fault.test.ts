@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chat, complete, createJob, readEvents, viewJob } from '../kit/api.ts';
@@ -13,6 +13,7 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 // Whose fault an error is, and what each party sees of it: the client, the operator, the other targets.
 
 const apiKey = 'sk-test-4f9Qm27LxZ81TbWv';
+const token = 'tok-84Qw31Zx77Lp';
 const secrets = /4f9Qm27L|org-|proj_|\*{4}/;
 
 type Reply = { status?: number; type?: string; body: unknown; headers?: Record<string, string> };
@@ -129,6 +130,14 @@ const replies: Record<string, Reply[]> = {
       event('[DONE]'),
     ),
   ],
+  'telling additions': [
+    { status: 400, body: openai(`Bad token ${token}, key ${apiKey}, api-version 2025-04-01.`) },
+    sse(
+      event(chunk({ role: 'assistant', content: `It is ${token} of 2025-04-01` })),
+      event(chunk({}, 'stop')),
+      event('[DONE]'),
+    ),
+  ],
   'telling type': [{ type: `application/json; key=${apiKey}`, body: wholeAnswer }],
   'telling field': [
     {
@@ -138,7 +147,8 @@ const replies: Record<string, Reply[]> = {
   ],
 };
 
-const seen: { model: string; at: number; body: Record<string, unknown> }[] = [];
+type Seen = { model: string; at: number; body: Record<string, unknown> };
+const seen: (Seen & Pick<IncomingMessage, 'url' | 'headers'>)[] = [];
 const callsOf = (model: string) => seen.filter((one) => one.model === model);
 
 let provider: Server;
@@ -151,7 +161,8 @@ beforeAll(async () => {
       const body = JSON.parse(text) as { model: string };
       const all = replies[body.model] ?? [];
       const reply = all[Math.min(callsOf(body.model).length, all.length - 1)];
-      seen.push({ model: body.model, at: Date.now(), body });
+      const { url, headers: sent } = request;
+      seen.push({ model: body.model, at: Date.now(), body, url, headers: sent });
       const { status = 200, type = 'application/json', headers = {} } = reply ?? { status: 500 };
       response.writeHead(status, { 'content-type': type, ...headers });
       response.end(typeof reply?.body === 'string' ? reply.body : JSON.stringify(reply?.body));
@@ -166,14 +177,22 @@ beforeAll(async () => {
     breaker: { enabled: false },
     check: { kind: 'off' },
   };
+  const azure = {
+    ...own,
+    auth: 'api-key',
+    query: { 'api-version': '2025-04-01', sig: token },
+    headers: { 'x-team-token': token },
+  };
   const names = Object.keys(replies);
-  const plain = names.filter((name) => name !== 'takes no field');
+  const others = new Set(['takes no field', 'telling additions']);
+  const plain = names.filter((name) => !others.has(name));
   fleet = await startFleet({
     models: {
       ...Object.fromEntries(
         plain.map((model) => [model, { targets: [{ provider: 'own', model }], maxWait: '5s' }]),
       ),
       'takes no field': { targets: [{ provider: 'fieldless', model: 'takes no field' }] },
+      'telling additions': { targets: [{ provider: 'azure', model: 'telling additions' }] },
       ...Object.fromEntries(
         plain.map((model) => [
           `${model}, backed`,
@@ -196,7 +215,7 @@ beforeAll(async () => {
       slow: 'healthy:tokens=600,pace=30',
       cut: 'cut:after=0',
     },
-    config: { providers: { own, fieldless: { ...own, streamOptions: false } } },
+    config: { providers: { own, azure, fieldless: { ...own, streamOptions: false } } },
   });
 });
 afterAll(async () => {
@@ -315,6 +334,18 @@ describe('a fault of the client’s', () => {
     const typed = await ask('telling type', false);
     expect(typed).toMatchObject({ status: 200, headers: { 'content-type': 'application/json' } });
   });
+});
+
+it('a provider gets the query and the headers of its config, whose secrets no client sees', async () => {
+  const refused = await ask('telling additions', true);
+  expect(errorOf(refused).message).toBe('Bad token ***, key ***, api-version 2025-04-01.');
+  const told = await ask('telling additions', true);
+  expect(textOf(told, true)).toBe('It is *** of 2025-04-01');
+  const [call] = callsOf('telling additions');
+  expect(call?.url).toBe(`/v1/chat/completions?api-version=2025-04-01&sig=${token}`);
+  expect(call?.headers).toMatchObject({ 'api-key': apiKey, 'x-team-token': token });
+  expect(call?.headers.authorization).toBeUndefined();
+  expect(fleet.workers[0]?.stderr()).not.toContain(token);
 });
 
 describe('a provider that says "slow down"', () => {

@@ -11,6 +11,7 @@ type KnownProvider = {
   baseUrl: string;
   /** The variable with which the vendor's SDKs override the base URL. */
   baseUrlFrom?: string;
+  aggregator?: true;
 };
 
 const known: readonly KnownProvider[] = [
@@ -32,7 +33,12 @@ const known: readonly KnownProvider[] = [
     keys: ['GEMINI_API_KEY', 'GOOGLE_API_KEY'],
     baseUrl: 'https://generativelanguage.googleapis.com/v1beta/openai',
   },
-  { name: 'openrouter', keys: ['OPENROUTER_API_KEY'], baseUrl: 'https://openrouter.ai/api/v1' },
+  {
+    name: 'openrouter',
+    keys: ['OPENROUTER_API_KEY'],
+    baseUrl: 'https://openrouter.ai/api/v1',
+    aggregator: true,
+  },
   { name: 'mistral', keys: ['MISTRAL_API_KEY'], baseUrl: 'https://api.mistral.ai/v1' },
   { name: 'groq', keys: ['GROQ_API_KEY'], baseUrl: 'https://api.groq.com/openai/v1' },
   { name: 'deepseek', keys: ['DEEPSEEK_API_KEY'], baseUrl: 'https://api.deepseek.com/v1' },
@@ -47,26 +53,35 @@ const known: readonly KnownProvider[] = [
 ];
 
 /** A provider of the environment; `key`: the name of the variable with its key, never the key. */
-export type EnvironmentProvider = { name: string; key: string; api: string; baseUrl: string };
+export type EnvironmentProvider = {
+  name: string;
+  key: string;
+  api: string;
+  baseUrl: string;
+  aggregator: boolean;
+};
 
 export function environmentProviders(env: NodeJS.ProcessEnv): EnvironmentProvider[] {
   const isSet = (variable: string | undefined): variable is string =>
     variable !== undefined && (env[variable] ?? '').trim() !== '';
-  return known.flatMap(({ name, keys, api = 'openai', baseUrl, baseUrlFrom }) => {
-    const key = keys.find(isSet);
-    if (key === undefined) return [];
-    const from = isSet(baseUrlFrom) ? `\${${baseUrlFrom}}` : baseUrl;
-    return [{ name, key, api, baseUrl: from }];
-  });
+  return known.flatMap(
+    ({ name, keys, api = 'openai', baseUrl, baseUrlFrom, aggregator = false }) => {
+      const key = keys.find(isSet);
+      if (key === undefined) return [];
+      const from = isSet(baseUrlFrom) ? `\${${baseUrlFrom}}` : baseUrl;
+      return [{ name, key, api, baseUrl: from, aggregator }];
+    },
+  );
 }
 
 /** Lines of the config's `providers`. Millrace asks a provider nothing before a client asks for one of its models. */
 export const providerLines = (providers: readonly EnvironmentProvider[]): string[] =>
-  providers.flatMap(({ name, key, api, baseUrl }) => [
+  providers.flatMap(({ name, key, api, baseUrl, aggregator }) => [
     `  ${name}:`,
     `    api: ${api}`,
     `    baseUrl: '${baseUrl}'`,
     `    apiKey: '\${${key}}'`,
+    ...(aggregator ? ['    aggregator: true'] : []),
     '    pool: { warm: 0 }',
     "    check: { kind: 'off' }",
   ]);

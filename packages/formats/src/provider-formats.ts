@@ -1,4 +1,6 @@
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
+import { withAdditions } from './additions.ts';
+import type { Additions } from './additions.ts';
 import { anthropicMessages } from './anthropic-messages/provider.ts';
 import { gemini } from './gemini/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
@@ -12,3 +14,13 @@ export const providerFormats: Readonly<Record<ProviderApi, ProviderFormat>> = {
   'openai-responses': openAiResponses,
   gemini,
 };
+
+const made = new WeakMap<object, ProviderFormat>();
+
+/** The format of a provider, with what its config adds to requests. `provider`: the same object each time. */
+export function formatOf(provider: { readonly api: ProviderApi } & Additions): ProviderFormat {
+  let format = made.get(provider);
+  if (!format)
+    made.set(provider, (format = withAdditions(providerFormats[provider.api], provider)));
+  return format;
+}

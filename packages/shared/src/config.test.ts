@@ -798,3 +798,34 @@ models: { ${models} }
     expect(found.join('\n')).toMatch(/at most one "\*".*\n.*at the end.*\n.*no "\*"/);
   });
 });
+
+describe('what a provider adds to each request', () => {
+  const withProvider = (fields: string) => `
+providers: { p: { api: openai, baseUrl: http://127.0.0.1:1, ${fields} } }
+models: { m: { targets: [{ provider: p, model: x }] } }
+`;
+
+  test('is a query, headers and the way in which the key is shown', () => {
+    const { config } = load(
+      withProvider(
+        "query: { api-version: '2025-04-01' }, headers: { x-token: '${OPENAI_API_KEY}' }, auth: api-key, aggregator: true",
+      ),
+    );
+    expect(config.providers['p']).toMatchObject({
+      query: { 'api-version': '2025-04-01' },
+      headers: { 'x-token': 'sk-openai' },
+      auth: 'api-key',
+      aggregator: true,
+    });
+  });
+
+  test('cannot change what a message or a connection needs, and is not shown', () => {
+    const wrong = withProvider(
+      'headers: { Host: h, \'a b\': c, x-token: "hunter2\\r\\nx: y" }, query: { v: 5 }, auth: basic',
+    );
+    const found = problems(() => load(wrong)).join('\n');
+    expect(found.split('\n')).toHaveLength(5);
+    expect(found).toMatch(/headers\.Host: expected no header that Millrace sets/);
+    expect(found).not.toContain('hunter2');
+  });
+});

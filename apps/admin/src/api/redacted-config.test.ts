@@ -16,6 +16,8 @@ test('a config is shown without its secrets, their digests and the credentials i
         baseUrl: 'https://api.example.com/v1',
         apiKeys: ['sk-one', 'sk-two'],
         proxy: 'http://u:pw@proxy',
+        headers: { 'x-team': 'red' },
+        query: { 'api-version': '1', sig: 's' },
       },
     },
   };
@@ -34,6 +36,8 @@ test('a config is shown without its secrets, their digests and the credentials i
         baseUrl: 'https://api.example.com/v1',
         apiKeys: ['(not shown)', '(not shown)'],
         proxy: '(not shown)',
+        headers: { 'x-team': '(not shown)' },
+        query: { 'api-version': '(not shown)', sig: '(not shown)' },
       },
     },
   });

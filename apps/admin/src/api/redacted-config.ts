@@ -9,16 +9,19 @@ export function redacted(value: unknown, field = ''): unknown {
   if (Array.isArray(value)) return value.map((inner) => redacted(inner, field));
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [
-        name,
-        redacted(inner, field === 'webhooks' && name === 'url' ? webhookUrl : name),
-      ]),
+      Object.entries(value).map(([name, inner]) => [name, redacted(inner, fieldOf(field, name))]),
     );
   }
   if (typeof value !== 'string') return value;
   if (secretFields.test(field)) return hidden;
   if (field === webhookUrl) return onlyOrigin(value);
   return field.toLowerCase().endsWith('url') ? withoutCredentials(value) : value;
+}
+
+/** `field`: of the mapping that has the field `name`. Values of a provider's headers and query may authenticate. */
+function fieldOf(field: string, name: string): string {
+  if (field === 'headers' || field === 'query') return 'secret';
+  return field === 'webhooks' && name === 'url' ? webhookUrl : name;
 }
 
 /** The URL of a webhook without its path and its query, of which either may be what authenticates its caller. */

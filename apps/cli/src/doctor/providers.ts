@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { checkServerIdentity } from 'node:tls';
 import type { PeerCertificate } from 'node:tls';
 import type { Config, ProviderConfig } from '@millrace/shared/config';
-import { providerFormats } from '@millrace/formats/provider-formats';
+import { formatOf } from '@millrace/formats/provider-formats';
 import { Agent, ProxyAgent, request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { judgeExpiry } from './certificates.ts';
@@ -91,12 +91,13 @@ function openDispatcher(
 export type ModelsAnswer = { status: number } | { error: string };
 
 async function askForModels(
-  { api, baseUrl }: ProviderConfig,
+  provider: ProviderConfig,
   apiKey: string | undefined,
   dispatcher: Dispatcher,
   timeoutMs: number,
 ): Promise<ModelsAnswer> {
-  const { path, headers } = providerFormats[api].modelsRequest({ baseUrl, apiKey });
+  const { baseUrl } = provider;
+  const { path, headers } = formatOf(provider).modelsRequest({ baseUrl, apiKey });
   try {
     const { statusCode, body } = await request(new URL(path, baseUrl), {
       dispatcher,

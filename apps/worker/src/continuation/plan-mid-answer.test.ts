@@ -332,3 +332,26 @@ describe('an answer that was shown to its end', () => {
     expect(decide({ history: whole(0, 1), traits })).toEqual({ kind: 'complete' });
   });
 });
+
+describe('an aggregator, whose answer broke off', () => {
+  const router = { ...primary, aggregator: true as const };
+  const situation = (code: FaultCode) => ({
+    history: interrupted(long, code),
+    fault: fault(code),
+    routes: [router, backup],
+  });
+
+  it('is asked again once before the next target, because it may ask another provider', () => {
+    const events: Event[] = ['upstream_server_error', 'upstream_server_error'];
+    expect(stepsOf(situation('upstream_overloaded'), events).slice(0, 2)).toEqual([
+      'primary replay',
+      'backup anchor',
+    ]);
+  });
+
+  it('is not, if a repetition cures nothing', () => {
+    for (const code of ['upstream_quota_exceeded', 'upstream_idle_timeout'] as const) {
+      expect(stepsOf(situation(code), ['upstream_reset'])[0]).toBe('backup anchor');
+    }
+  });
+});

@@ -17,6 +17,8 @@ import type { RequestTraits } from './traits.ts';
 export type Route = Target & {
   /** Whether it continues a trailing assistant message. */
   prefill: Prefill;
+  /** It passes requests on to other providers: what broke off there may go on there, at another one. */
+  aggregator?: true;
 };
 
 export type PlanInput = {
@@ -188,11 +190,26 @@ function targetOrder(
 ): readonly Route[] {
   const turn = inTurn(input, sinceRestart(input.history.attempts), last);
   const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
-  if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
+  if (stays || isWorthAgain(input, last, fault)) return [...turn.slice(-1), ...turn.slice(0, -1)];
   // After a hand-over no target was at fault: targets with prefill come first because they keep the reader
   // waiting least.
   if (last?.outcome !== handedOver) return turn;
   return [...turn.filter(({ prefill }) => prefill), ...turn.filter(({ prefill }) => !prefill)];
+}
+
+/** Whether the answer broke off at an aggregator for the first time, by a fault that a repetition may cure. */
+function isWorthAgain(
+  { routes, history }: PlanInput,
+  last: AttemptState | undefined,
+  fault: Fault | undefined,
+): boolean {
+  const route = last && routes.find((one) => isAt(last, one));
+  if (!route?.aggregator || !fault) return false;
+  const { again, health } = faultTable[fault.code];
+  const breaks = sinceRestart(history.attempts).filter(
+    (one) => isAt(one, route) && isBreak(one.outcome),
+  );
+  return again > 0 && health && breaks.length === 1;
 }
 
 /** A native reader can take back what it was sent, except a tool call, which may have been carried out. */

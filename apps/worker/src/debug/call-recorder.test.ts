@@ -32,12 +32,12 @@ function callWith(log: DebugLog, pieces: readonly string[], body = '{}', key = a
     key: 'team-a',
     model: 'fast',
     target: { provider: 'p', model: 'm' },
-    apiKey: key,
+    secrets: [key],
   };
   const recorder = log.record(call, upstream);
   const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };
   recorder?.upstream.dispatch(
-    { method: 'POST', path: '/v1/chat', headers, body: Buffer.from(body) },
+    { method: 'POST', path: '/v1/chat?api-version=1&sig=abc', headers, body: Buffer.from(body) },
     { onResponseData: (_controller, bytes) => void got.push(bytes) },
   );
   return { recorder, got };
@@ -74,7 +74,7 @@ test('a record has what was sent and what came, in its pieces', () => {
       target_model: 'm',
       worker: 'worker-1',
       outcome: 'completed',
-      sent: { path: '/v1/chat', body: '{"messages":[]}' },
+      sent: { path: '/v1/chat?api-version=1&sig=(not shown)', body: '{"messages":[]}' },
       answer: { status: 200, events: [{ text: 'data: 1\n\n' }, { text: 'data: 2\n\n' }] },
       omitted_bytes: 0,
     },

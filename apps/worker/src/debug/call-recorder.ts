@@ -1,3 +1,4 @@
+import { namesSecret } from '@millrace/formats/additions';
 import { maxRecordBytes } from '@millrace/shared/domain/debug-record';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Bound } from '@millrace/shared/runtime/bounds';
@@ -14,8 +15,8 @@ export type RecordedCall = {
   key: string | undefined;
   model: string;
   target: Target;
-  /** The provider's key, which is overwritten where it appears whole: plain, in base64 or in hex. */
-  apiKey: string | undefined;
+  /** The provider's key and the like, which are overwritten where they appear whole: plain, in base64 or in hex. */
+  secrets: readonly string[];
 };
 
 export type CallRecorder = {
@@ -106,7 +107,7 @@ class Recording {
 
   constructor(call: RecordedCall, memory: { held: number }, now: () => number) {
     this.call = call;
-    this.secrets = secretsOf(call.apiKey);
+    this.secrets = secretsOf(call.secrets);
     this.memory = memory;
     this.now = now;
     this.startedAt = now();
@@ -118,7 +119,7 @@ class Recording {
   ): Dispatcher.DispatchHandler {
     if (Buffer.isBuffer(options.body)) this.body = this.keep(options.body, 0, maxSentBytes);
     const headers = this.shown((options.headers ?? {}) as Record<string, unknown>);
-    this.sent = { path: options.path, headers };
+    this.sent = { path: shownPath(options.path), headers };
     return {
       onRequestStart: (...args) => handler.onRequestStart?.(...args),
       onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
@@ -201,8 +202,6 @@ class Recording {
   }
 }
 
-/** Headers whose values are, or may be, a secret. */
-const secretHeader = /auth|key|token|secret|cookie|password|signature/i;
 const hidden = '(not shown)';
 
 function shownHeaders(
@@ -212,17 +211,23 @@ function shownHeaders(
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [
       name,
-      secretHeader.test(name) ? hidden : withoutSecrets(String(value), secrets),
+      namesSecret(name) ? hidden : withoutSecrets(String(value), secrets),
     ]),
   );
 }
+
+/** Without the values of query parameters that may be a secret. */
+const shownPath = (path: string): string =>
+  path.replace(/(?<=[?&])([^=&]+)=[^&]*/g, (pair, name: string) =>
+    namesSecret(name) ? `${name}=${hidden}` : pair,
+  );
 
 const withoutSecrets = (text: string, secrets: readonly string[]): string =>
   secrets.reduce((shown, secret) => shown.replaceAll(secret, '*'.repeat(secret.length)), text);
 
 /** None for a placeholder such as `none`, which is an ordinary word of bodies. */
-const secretsOf = (apiKey: string | undefined): string[] =>
-  apiKey !== undefined && isSecret(apiKey) ? formsOf(apiKey) : [];
+const secretsOf = (secrets: readonly string[]): string[] =>
+  secrets.filter(isSecret).flatMap(formsOf);
 
 /** Overwrites the secrets in place, so that the places of all other bytes stay. */
 function overwritten(bytes: Buffer, secrets: readonly string[]): Buffer {

@@ -37,6 +37,8 @@ export type AttemptOptions = {
    */
   wasAccepted: boolean;
   sink: AnswerSink;
+  /** Further texts than the key that must not appear in an answer (`additions.ts`). */
+  secrets?: readonly string[] | undefined;
   /** The model as the client named it, if the client chose the provider's model with it. */
   namedModel?: string | undefined;
   /** Events of the call. */
@@ -100,6 +102,7 @@ class UpstreamAttempt implements Attempt {
   readonly outcome: Promise<AttemptOutcome>;
   firstTokenAt: number | undefined;
   private readonly options: AttemptOptions;
+  private readonly secrets: readonly string[];
   private readonly startedAt = Date.now();
   private readonly watched: AnswerSink;
   private readonly onAbort: () => void;
@@ -116,7 +119,9 @@ class UpstreamAttempt implements Attempt {
     this.options = options;
     const { call, timeouts, limit, signal } = options;
     this.outcome = new Promise((resolve) => (this.settle = resolve));
-    this.watched = this.watch(redactSink(options.sink, call.apiKey));
+    const { apiKey } = call;
+    this.secrets = [...(apiKey === undefined ? [] : [apiKey]), ...(options.secrets ?? [])];
+    this.watched = this.watch(this.secrets.reduce(redactSink, options.sink));
     this.onAbort = () => this.finish({ kind: 'aborted' });
     const leftMs = Math.max(0, limit.at - Date.now());
     this.limitTimer = setTimeout(() => this.fail(limit.fault), leftMs);
@@ -199,18 +204,17 @@ class UpstreamAttempt implements Attempt {
 
   /** The outcome without secrets of the operator. */
   private redacted(outcome: AttemptOutcome): AttemptOutcome {
-    const { call, wasAccepted, namedModel } = this.options;
+    const { wasAccepted, namedModel } = this.options;
     if (outcome.kind === 'fault') {
       const hasBegun = this.firstTokenAt !== undefined;
       const fault = faultOfAttempt(outcome.fault, { hasBegun, wasAccepted, namedModel });
-      return { ...outcome, fault: redactFault(fault, call.apiKey) };
+      return { ...outcome, fault: redactFault(fault, ...this.secrets) };
     }
     if (outcome.kind !== 'completed' || !outcome.result) return outcome;
     const { result } = outcome;
-    const body = redactBody(result.body, call.apiKey);
-    const native =
-      result.native === undefined ? {} : { native: redactBody(result.native, call.apiKey) };
-    return { ...outcome, result: { ...result, body, ...native } };
+    const clean = (text: string): string => this.secrets.reduce(redactBody, text);
+    const native = result.native === undefined ? {} : { native: clean(result.native) };
+    return { ...outcome, result: { ...result, body: clean(result.body), ...native } };
   }
 
   private get isFinished(): boolean {

@@ -29,6 +29,11 @@ describe('the key in what a provider says', () => {
     });
   });
 
+  it('is taken out with every other secret that the request had', () => {
+    const told = fault('upstream_rejected', { message: `No: ${key}, tok-98765432.` });
+    expect(redactFault(told, key, 'tok-98765432').message).toBe('No: ***, ***.');
+  });
+
   it.each(['x', '0', 'null', 'context', '"', 'code'])(
     'is not looked for where it is %j',
     (short) => {

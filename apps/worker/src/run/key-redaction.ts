@@ -14,12 +14,13 @@ const maxErrorChars = 128 * 1024;
 export const maxDetailChars = 500;
 
 /**
- * The fault as a client may see it. Providers repeat what they were sent: the key is removed from all their
- * texts, and account identifiers from those that a client may see. `detail` keeps the provider's message,
+ * The fault as a client may see it. Providers repeat what they were sent: the key, and any other secret, is removed from all
+ * their texts, and account identifiers from those that a client may see. `detail` keeps the provider's message,
  * without the key, for the operator. Our own code and status stay. Never throws.
  */
-export function redactFault(fault: Fault, apiKey: string | undefined): Fault {
-  const hideKey = createRedactor(apiKey);
+export function redactFault(fault: Fault, ...secrets: readonly (string | undefined)[]): Fault {
+  const redactors = secrets.map(createRedactor);
+  const hideKey: Redact = (text) => redactors.reduce((shown, hide) => hide(shown), text);
   let left = maxErrorChars;
   const clean = (text: string) => {
     const kept = text.slice(0, left);

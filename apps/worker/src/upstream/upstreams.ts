@@ -13,8 +13,9 @@ import type { Windows } from '@millrace/shared/store/quota/port';
 import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
+import { secretsIn } from '@millrace/formats/additions';
 import { isNative } from '@millrace/formats/client-formats';
-import { providerFormats } from '@millrace/formats/provider-formats';
+import { formatOf, providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, ClientRequest, RunDeps } from '../run/port.ts';
 import type { DebugLog } from '../debug/call-recorder.ts';
 import type { Upstream } from './call.ts';
@@ -176,7 +177,10 @@ export function createUpstreams(options: UpstreamsOptions) {
           const provider = own[target.provider];
           if (!provider) return [];
           const said = configuredTarget(known[model]?.targets ?? [], target);
-          return [{ ...target, prefill: said?.prefill ?? prefillOf(provider, target.model) }];
+          const prefill = said?.prefill ?? prefillOf(provider, target.model);
+          return [
+            { ...target, prefill, ...(provider.aggregator && { aggregator: true as const }) },
+          ];
         }),
 
       openTargets: createTargetAccess({
@@ -206,7 +210,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   /** Undefined for a request that the debug log does not have. */
   function recorderOf(
     { id, data }: CallOptions['activation'],
-    call: { target: Target; apiKey: string | undefined },
+    call: { target: Target; secrets: readonly string[] },
     upstream: Upstream,
   ) {
     if (!data.debug) return undefined;
@@ -231,12 +235,13 @@ export function createUpstreams(options: UpstreamsOptions) {
     }
     const watch = permit.begin();
     const key = targetKey(keeperOf(target));
-    const recorder = recorderOf(activation, { target, apiKey: permit.apiKey }, pool);
+    const secrets = [...(permit.apiKey === undefined ? [] : [permit.apiKey]), ...secretsIn(config)];
+    const recorder = recorderOf(activation, { target, secrets }, pool);
     const upstream = recorder?.upstream ?? pool;
     const attempt = startAttempt({
       dispatcher:
         options.namesRequests && config.simulated ? naming(upstream, activation.id) : upstream,
-      format: providerFormats[config.api],
+      format: formatOf(config),
       call: {
         body,
         native: asked && isOwnFormat ? { body: asked.body, turns } : undefined,
@@ -253,6 +258,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       },
       timeouts: model,
       maxResponseBytes: limits.responseBodyBytes,
+      secrets: secretsIn(config),
       namedModel: namedModelOf(activation.data, configuredTarget(model.targets, target)),
       watch,
       wasLate,

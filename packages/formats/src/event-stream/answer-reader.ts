@@ -13,6 +13,8 @@ export type AnswerDecoder = {
   faultIn(event: UpstreamEvent, value: JsonObject | undefined): Fault | undefined;
   /** Takes an event without a fault. */
   take(value: JsonObject, event: UpstreamEvent): Taken;
+  /** Takes the usage, if it has one, of an event with a fault behind a finished answer. */
+  takeUsage?(value: JsonObject, event: UpstreamEvent): void;
   /** `[DONE]`. */
   done(): Taken;
   /** Every choice has its finish_reason. */
@@ -96,8 +98,10 @@ class AnswerReader implements StreamReader {
     const value = read.kind === 'json' ? read.value : undefined;
     const fault = decoder.faultIn(event, value);
     if (fault === undefined) this.settle(value ? decoder.take(value, event) : 'damaged');
-    else if (decoder.finished) this.verdict = decoder.completed(true);
-    else this.verdict = { kind: 'fault', fault };
+    else if (decoder.finished) {
+      if (value) decoder.takeUsage?.(value, event);
+      this.verdict = decoder.completed(true);
+    } else this.verdict = { kind: 'fault', fault };
   }
 
   private settle(taken: Taken): void {

@@ -143,3 +143,15 @@ it('an event named error is the error, in whatever form', () => {
   expect(named('{"message":"gone"}')).toMatchObject({ fault: { message: 'gone' } });
   expect(named('{"error":{"message":"gone"}}')).toMatchObject({ fault: { message: 'gone' } });
 });
+
+describe('an error behind a finished answer', () => {
+  it('does not break it, and the usage beside the error counts', () => {
+    const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
+    const error = { code: 400, message: 'Token limit reached' };
+    const over = choices([{ index: 0, delta: {}, finish_reason: 'length' }]);
+    const late = JSON.stringify({ ...identity, error, choices: [], usage });
+    const { content, verdict } = read(events(said('A'), over, late) + end);
+    expect(content).toBe('A');
+    expect(verdict).toMatchObject({ kind: 'completed', finishReason: 'length', usage });
+  });
+});

@@ -1,7 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import { isJsonObject, itemsOf, parseShallow } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
-import { memberText, singleLine } from '@millrace/shared/domain/json-text';
+import { memberText, singleLine, withoutMember } from '@millrace/shared/domain/json-text';
 import { readAnswer, truncated } from '../event-stream/answer-reader.ts';
 import type { AnswerDecoder, Taken } from '../event-stream/answer-reader.ts';
 import type { UpstreamEvent } from '../event-stream/parser.ts';
@@ -96,6 +96,14 @@ class ChunkDecoder implements AnswerDecoder {
     // Also for a chunk that has it beside a part of the answer: a client that did not ask for it gets none.
     if (usage !== undefined) this.sink.usage(this.chunks.usageChunk(text, chunk));
     return undefined;
+  }
+
+  takeUsage(chunk: JsonObject, { data }: UpstreamEvent): void {
+    const usage = usageOf(chunk);
+    if (usage === undefined) return;
+    this.usage = usage;
+    const text = withoutMember(singleLine(data), 'error');
+    this.sink.usage(this.chunks.usageChunk(text, parseShallow(text) as JsonObject));
   }
 
   /** Keeps the chunk until the identity is known, and then passes on the kept ones. */

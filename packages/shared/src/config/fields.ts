@@ -226,6 +226,13 @@ export function readPin(value: unknown): Read<string> {
     : { value: pin };
 }
 
+export function readHeaderValue(value: unknown): Read<string> {
+  const isText = typeof value === 'string' && /^[!-~](?:[\t -~]*[!-~])?$/.test(value);
+  return isText
+    ? { value }
+    : { expected: 'visible ASCII characters, without blanks at the beginning or end' };
+}
+
 /** An address, or a range of them in CIDR notation. */
 export function readAddressRange(value: unknown): Read<string> {
   const [address, prefix, ...rest] = typeof value === 'string' ? value.split('/') : [];

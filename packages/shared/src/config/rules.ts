@@ -31,8 +31,9 @@ function serving(raw: Raw): RuleProblem[] {
 
 function providerRules(raw: Raw): RuleProblem[] {
   return Object.entries(record(raw['providers'])).flatMap(([name, provider]) => {
-    const { apiKey, apiKeys, tls } = record(provider);
+    const { apiKey, apiKeys, tls, headers } = record(provider);
     const problems = untrimmed(['providers', name, 'apiKey'], apiKey);
+    problems.push(...headerRules(['providers', name, 'headers'], headers));
     for (const [index, one] of list(apiKeys).entries()) {
       problems.push(...untrimmed(['providers', name, 'apiKeys', index], one));
     }
@@ -46,6 +47,32 @@ function providerRules(raw: Raw): RuleProblem[] {
       problems.push({ path: ['providers', name, 'tls'], message });
     }
     return problems;
+  });
+}
+
+/** Headers that describe the message or the connection: Millrace sets them. */
+const ownHeaders: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-encoding',
+  'connection',
+  'content-length',
+  'content-type',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function headerRules(path: Path, headers: unknown): RuleProblem[] {
+  return Object.keys(record(headers)).flatMap((name) => {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+      return [{ path: [...path, name], message: 'expected the name of a header' }];
+    }
+    if (!ownHeaders.has(name.toLowerCase())) return [];
+    return [{ path: [...path, name], message: 'expected no header that Millrace sets itself' }];
   });
 }
 

@@ -101,6 +101,15 @@ export const settings = {
     true,
     'ask for usage in streams; false for a provider that refuses `stream_options`',
   ),
+  'providers.*.auth': choice(
+    'default',
+    ['default', 'bearer', 'api-key', 'x-api-key'],
+    'how a key is shown: as the api has it, as Authorization: Bearer, or in this header',
+  ),
+  'providers.*.aggregator': toggle(
+    false,
+    'it passes requests on to other providers, so an answer that breaks off continues at it once before other targets',
+  ),
   'providers.*.simulated': toggle(
     false,
     'it is apps/simulator, so POST /admin/chaos may ask it to break off its answers',

@@ -115,6 +115,14 @@ export type ProviderConfig = {
   readonly baseUrl: string;
   /** Empty: requests carry no key. Several: each request uses the one with the largest remaining quota. */
   readonly apiKeys: readonly string[];
+  /** How a key is shown; absent or `default`: as the api has it. */
+  readonly auth?: 'default' | 'bearer' | 'api-key' | 'x-api-key';
+  /** Added to each request. */
+  readonly query?: Readonly<Record<string, string>> | undefined;
+  /** Added to each request, in the place of the api's own of that name. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** It passes requests on to other providers. */
+  readonly aggregator?: boolean;
   /** It supports `stream_options`, which request the usage. */
   readonly streamOptions: boolean;
   /** It is a simulated provider, which breaks off answers when an operator says so. */

@@ -15,6 +15,7 @@ const secretNames: ReadonlySet<string> = new Set([
   'cookie',
   'apiKey',
   'api_key',
+  'apiKeys',
   'password',
   'secret',
   'secrets',

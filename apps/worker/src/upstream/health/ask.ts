@@ -3,7 +3,7 @@ import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../../run/attempt.ts';
-import { providerFormats } from '@millrace/formats/provider-formats';
+import { formatOf } from '@millrace/formats/provider-formats';
 import type { Upstream } from '../call.ts';
 import { toFault } from '../faults.ts';
 import { modelsRequest } from '../pool/keep-warm.ts';
@@ -62,14 +62,15 @@ export function createAsk(options: AskOptions) {
 
   async function prompt(
     upstream: Upstream,
-    { api, baseUrl, apiKeys, check }: ProviderConfig,
+    config: ProviderConfig,
     { model }: Target,
     signal: AbortSignal,
   ): Promise<Answer> {
+    const { baseUrl, apiKeys, check } = config;
     const { timeoutMs } = check;
     const { outcome } = startAttempt({
       dispatcher: upstream,
-      format: providerFormats[api],
+      format: formatOf(config),
       call: {
         body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 }),
         stream: false,

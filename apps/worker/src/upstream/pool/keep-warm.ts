@@ -1,15 +1,14 @@
-import { providerFormats } from '@millrace/formats/provider-formats';
+import { formatOf } from '@millrace/formats/provider-formats';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.ts';
 
 /** The request for a provider's list of models, with its first key. */
-export function modelsRequest({
-  api,
-  baseUrl,
-  apiKeys,
-}: Pick<ProviderConfig, 'api' | 'baseUrl' | 'apiKeys'>): Dispatcher.DispatchOptions {
-  return { method: 'GET', ...providerFormats[api].modelsRequest({ baseUrl, apiKey: apiKeys[0] }) };
+export function modelsRequest(
+  provider: Pick<ProviderConfig, 'api' | 'baseUrl' | 'apiKeys' | 'auth' | 'query' | 'headers'>,
+): Dispatcher.DispatchOptions {
+  const { baseUrl, apiKeys } = provider;
+  return { method: 'GET', ...formatOf(provider).modelsRequest({ baseUrl, apiKey: apiKeys[0] }) };
 }
 
 /** Sends a request on this connection only to keep it open; the answer is discarded. `onDone` is called once. */

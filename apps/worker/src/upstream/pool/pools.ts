@@ -126,9 +126,10 @@ export function createPools(
   };
 }
 
-/** What a pool is made of. The keys are part of it, because keep-warm requests carry one. */
-const partsOfPool = ({ api, baseUrl, apiKeys, proxy, pool, tls }: ProviderConfig) => {
-  return { api, baseUrl, apiKeys, proxy, pool, tls };
+/** What a pool is made of. The keys and the like are part of it, because keep-warm requests carry them. */
+const partsOfPool = (provider: ProviderConfig) => {
+  const { api, baseUrl, apiKeys, auth, query, headers, proxy, pool, tls } = provider;
+  return { api, baseUrl, apiKeys, auth, query, headers, proxy, pool, tls };
 };
 
 const hasSamePool = (one: ProviderConfig | undefined, other: ProviderConfig): boolean =>
