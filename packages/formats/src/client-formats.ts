@@ -4,16 +4,19 @@ import type { Endpoint } from '@millrace/shared/domain/request';
 import { anthropicMessagesClient } from './anthropic-messages/client/format.ts';
 import type { ClientFormat, InnerRequest } from './client-port.ts';
 import { parseExactly } from './exact-json.ts';
+import { openAiResponsesClient } from './openai-responses/client/format.ts';
 
 /** The formats of the client APIs whose format is not the inner form. */
 const clientFormats: Readonly<Partial<Record<Endpoint, ClientFormat>>> = {
   '/v1/messages': anthropicMessagesClient,
+  '/v1/responses': openAiResponsesClient,
 };
 
 /** The provider's format that is also the client's. */
 const sameFormat: Readonly<Record<Endpoint, ProviderApi>> = {
   '/v1/chat/completions': 'openai',
   '/v1/messages': 'anthropic',
+  '/v1/responses': 'openai-responses',
 };
 
 /** Undefined: the client uses the inner form. */

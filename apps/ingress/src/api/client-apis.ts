@@ -3,9 +3,14 @@ import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
 import { messages } from './messages/api.ts';
 import type { ClientApi } from './port.ts';
+import { responses } from './responses/api.ts';
 
 /** The client APIs. The first is the default for jobs and frames that name none. */
-export const clientApis: readonly [ClientApi, ...ClientApi[]] = [chatCompletions, messages];
+export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
+  chatCompletions,
+  messages,
+  responses,
+];
 
 const byPath = new Map(clientApis.map((api) => [api.path, api]));
 

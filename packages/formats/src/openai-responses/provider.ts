@@ -4,6 +4,7 @@ import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } f
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { RefusedError, refusalFault } from '../refused.ts';
 import { readError } from './errors.ts';
+import { nativeRequest } from './native-request.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
@@ -37,7 +38,8 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
   };
   try {
     const path = `${partsOf(call.baseUrl).pathname}/responses`;
-    return { path, headers, body: translateRequest(call) };
+    const body = call.native ? nativeRequest(call.native, call) : translateRequest(call);
+    return { path, headers, body };
   } catch (error) {
     if (error instanceof RefusedError) return refusalFault(error);
     throw error;

@@ -10,7 +10,7 @@ import { translateTools } from './tools.ts';
 type Json = Readonly<Record<string, unknown>>;
 
 /** The fewest tokens that the API lets a request limit its answer to. */
-const minOutputTokens = 16;
+export const minOutputTokens = 16;
 
 export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'stream' | 'prefill'>;
 

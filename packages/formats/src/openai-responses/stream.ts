@@ -16,7 +16,7 @@ import { finishReasonOf, isEnded, toChatUsage } from './usage.ts';
 import type { Ended } from './usage.ts';
 
 /** The part of the call that a reader needs. */
-export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'identity'>;
+export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'identity' | 'native'>;
 
 /** Reads the events of a response and writes chunks of a chat completion. */
 export const readStream = (
@@ -107,7 +107,8 @@ class ResponseDecoder implements AnswerDecoder {
     const { hasCalls } = this.output;
     const details = this.output.encryptedReasoning();
     // Before calls, a model needs its reasoning back with their results; otherwise only clients that ask want it.
-    if (details.length > 0 && (hasCalls || asksForReasoning(requestOf(this.call)))) {
+    const isWanted = hasCalls || this.call.native !== undefined;
+    if (details.length > 0 && (isWanted || asksForReasoning(requestOf(this.call)))) {
       this.write(writer, { reasoning_details: details });
     }
     this.finishReason = finishReasonOf(isEnded(status) ? status : type, response, hasCalls);

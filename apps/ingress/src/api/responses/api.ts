@@ -1,0 +1,21 @@
+import { openAiResponsesClient } from '@millrace/formats/openai-responses/client/format';
+import { echoOf, responseId } from '@millrace/formats/openai-responses/client/response';
+import { setMembers } from '@millrace/shared/domain/json-text';
+import { formatApi } from '../format-api.ts';
+import type { ClientApi } from '../port.ts';
+
+const api = formatApi({ path: '/v1/responses', format: openAiResponsesClient, echo: echoOf });
+
+/** OpenAI's Responses. */
+export const responses: ClientApi = {
+  ...api,
+  encodeWhole(result, answer) {
+    const whole = api.encodeWhole(result, answer);
+    // The provider's own response, under the id that this server knows.
+    if (result.native === undefined) return whole;
+    return {
+      ...whole,
+      body: setMembers(whole.body, { id: JSON.stringify(responseId(answer.id)) }),
+    };
+  },
+};

@@ -1,0 +1,74 @@
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import type { JsonObject } from '@millrace/shared/domain/json';
+
+/** The text of a part so far, escaped as in JSON, without quotes. */
+export type Part = {
+  type: 'output_text' | 'refusal';
+  json: string;
+  annotations: JsonObject[];
+  logprobs: unknown[];
+};
+
+/** An output item while it is sent. */
+export type Item = {
+  /** Its position in the output. */
+  index: number;
+  id: string;
+  isDone: boolean;
+} & (
+  | { kind: 'message'; parts: Part[] }
+  /** `encrypted` is empty if it has not come. */
+  | { kind: 'reasoning'; json: string; encrypted: string }
+  | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; name: unknown; json: string }
+);
+
+export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
+export const unescaped = (json: string): string => JSON.parse(`"${json}"`) as string;
+
+/** A part with its text, or as it begins. */
+export const partOf = ({ type, json, annotations, logprobs }: Part, isWhole: boolean): JsonObject =>
+  type === 'refusal'
+    ? { type, refusal: isWhole ? unescaped(json) : '' }
+    : {
+        type,
+        annotations: isWhole ? annotations : [],
+        logprobs: isWhole ? logprobs : [],
+        text: isWhole ? unescaped(json) : '',
+      };
+
+/** An item with its content, or as it begins. */
+export function itemOf(item: Item, isWhole: boolean): JsonObject {
+  const { kind, id } = item;
+  const status = isWhole ? 'completed' : 'in_progress';
+  switch (kind) {
+    case 'message': {
+      const content = isWhole ? item.parts.map((part) => partOf(part, true)) : [];
+      return { id, type: kind, status, role: 'assistant', content };
+    }
+    case 'reasoning': {
+      const { json, encrypted } = item;
+      const summary = isWhole && json !== '' ? [summaryOf(json)] : [];
+      const own = isWhole && encrypted !== '' && { encrypted_content: encrypted };
+      return { id, type: kind, summary, ...own };
+    }
+    default: {
+      const { callId, name, json } = item;
+      const given = isWhole ? unescaped(json) : '';
+      const text = kind === 'function_call' ? { arguments: given } : { input: given };
+      return { id, type: kind, status, call_id: callId, name, ...text };
+    }
+  }
+}
+
+export const summaryOf = (json: string): JsonObject => ({
+  type: 'summary_text',
+  text: unescaped(json),
+});
+
+/** Citations are one level deeper in the inner form. */
+export const annotationsIn = (annotations: unknown): JsonObject[] =>
+  itemsOf(annotations).flatMap((annotation) => {
+    if (!isJsonObject(annotation)) return [];
+    const { url_citation: citation, ...rest } = annotation;
+    return [isJsonObject(citation) ? { ...rest, ...citation } : annotation];
+  });

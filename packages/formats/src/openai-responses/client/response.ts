@@ -1,0 +1,103 @@
+import type { OpenAiError } from '@millrace/shared/domain/entry';
+import { isJsonObject } from '@millrace/shared/domain/json';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import type { AnswerFacts } from '../../client-port.ts';
+
+/** Members of a request that its response repeats, with their values if the request has none. */
+const echoed: JsonObject = {
+  instructions: null,
+  max_output_tokens: null,
+  max_tool_calls: null,
+  metadata: {},
+  parallel_tool_calls: true,
+  previous_response_id: null,
+  prompt_cache_key: null,
+  reasoning: { effort: null, summary: null },
+  safety_identifier: null,
+  service_tier: 'auto',
+  store: true,
+  temperature: 1,
+  text: { format: { type: 'text' } },
+  tool_choice: 'auto',
+  tools: [],
+  top_logprobs: 0,
+  top_p: 1,
+  truncation: 'disabled',
+  user: null,
+};
+
+/** Characters of what a response repeats, as JSON; of a larger request it leaves out the instructions and the tools. */
+const maxEcho = 64 * 1024;
+
+/** What a response repeats of this request. */
+export function echoOf(body: JsonObject): JsonObject {
+  const names = Object.keys(echoed).filter(
+    (name) => body[name] !== undefined && body[name] !== null,
+  );
+  const own = Object.fromEntries(names.map((name) => [name, body[name]]));
+  if (JSON.stringify(own).length <= maxEcho) return own;
+  const { instructions: _, tools: __, ...short } = own;
+  return short;
+}
+
+/** The id of a response, from that of its request, and back. */
+export const responseId = (requestId: string): string => `resp_${requestId.replace(/^req_/, '')}`;
+
+export type ResponseState = {
+  status: 'in_progress' | 'completed' | 'incomplete' | 'failed';
+  model?: unknown;
+  reason?: string | undefined;
+  error?: OpenAiError;
+  output?: readonly JsonObject[];
+  usage?: JsonObject | undefined;
+};
+
+/** A response object, complete or as it begins. */
+export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObject {
+  const { status, model, reason, error, output = [], usage } = state;
+  return {
+    id: responseId(answer.id),
+    object: 'response',
+    created_at: Math.floor(answer.createdAt / 1000),
+    status,
+    background: false,
+    error: error ? { code: error.code ?? 'server_error', message: error.message } : null,
+    incomplete_details: reason === undefined ? null : { reason },
+    ...echoed,
+    ...(isJsonObject(answer.echo) && answer.echo),
+    model: typeof model === 'string' && model !== '' ? model : answer.model,
+    output,
+    usage: usage ?? null,
+  };
+}
+
+export type End = Pick<ResponseState, 'status' | 'reason'>;
+
+/** The status with which an answer ends by its finish_reason. */
+export function endOf(finishReason: string | undefined): End {
+  if (finishReason === 'length') return { status: 'incomplete', reason: 'max_output_tokens' };
+  if (finishReason === 'content_filter') return { status: 'incomplete', reason: 'content_filter' };
+  return { status: 'completed' };
+}
+
+/** The inner form's usage in the form of the Responses API; undefined if there is none. */
+export function fromInnerUsage(usage: JsonObject | undefined): JsonObject | undefined {
+  if (!usage) return undefined;
+  const {
+    prompt_tokens: input,
+    completion_tokens: output,
+    total_tokens: total,
+    prompt_tokens_details: prompt,
+    completion_tokens_details: completion,
+    ...others
+  } = usage;
+  const counted = [input, output].map((value) => (typeof value === 'number' ? value : 0));
+  return {
+    input_tokens: counted[0],
+    input_tokens_details: { cached_tokens: 0, ...Object(prompt) },
+    output_tokens: counted[1],
+    output_tokens_details: { reasoning_tokens: 0, ...Object(completion) },
+    total_tokens: typeof total === 'number' ? total : (counted[0] ?? 0) + (counted[1] ?? 0),
+    ...others,
+  };
+}

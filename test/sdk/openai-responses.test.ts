@@ -1,0 +1,308 @@
+import OpenAI from 'openai';
+import type { ResponseStreamEvent } from 'openai/resources/responses/responses';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectedReasoning, expectedText } from '../../apps/simulator/src/index.ts';
+import { readEvents, viewJob } from '../kit/api.ts';
+import { call, jsonOf } from '../kit/http.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+
+// OpenAI's SDK as a client of /v1/responses, over providers of the same and of another format: whichever of them answers, or
+// continues an answer that the other one began, the SDK reads one response.
+
+type Vendor = 'responses' | 'openai';
+const vendors = ['responses', 'openai'] as const;
+const other = (vendor: Vendor): Vendor => (vendor === 'openai' ? 'responses' : 'openai');
+const target = (role: 'primary' | 'backup', vendor: Vendor, model: string, more: object = {}) => ({
+  provider: vendor === 'openai' ? role : `${role}-${vendor}`,
+  model,
+  ...more,
+});
+const alone = (vendor: Vendor, model: string) => ({ targets: [target('primary', vendor, model)] });
+const cutBy = (vendor: Vendor, next: Vendor) => ({
+  targets: [
+    target('primary', vendor, 'cut:after=40'),
+    target('backup', next, 'prefill', { prefill: true }),
+  ],
+});
+
+/** Aliases of a vendor: one provider alone, or a first one that fails and a second one of each vendor. */
+const modelsOf = (vendor: Vendor) => ({
+  text: alone(vendor, 'healthy:tokens=30'),
+  slow: alone(vendor, 'healthy:tokens=60,pace=30'),
+  thoughts: alone(vendor, 'healthy:tokens=10,reasoning=6'),
+  tools: alone(vendor, 'tools:calls=2,reasoning=3'),
+  refusal: alone(vendor, 'refusal'),
+  length: alone(vendor, 'length:tokens=5'),
+  'cut, same': cutBy(vendor, vendor),
+  'cut, other': cutBy(vendor, other(vendor)),
+  broken: alone(vendor, 'error-event:after=5'),
+  ...Object.fromEntries(
+    [400, 429, 500].map((status) => [`status ${status}`, alone(vendor, `status:code=${status}`)]),
+  ),
+});
+
+let fleet: Fleet;
+let client: OpenAI;
+beforeAll(async () => {
+  const models = Object.fromEntries(
+    vendors.flatMap((vendor) =>
+      Object.entries(modelsOf(vendor)).map(([name, model]) => [`${vendor} ${name}`, model]),
+    ),
+  );
+  fleet = await startFleet({ models, workers: 2 });
+  client = new OpenAI({ baseURL: `${fleet.url}/v1`, apiKey: 'none', maxRetries: 0 });
+});
+afterAll(() => fleet.close());
+
+const weather = {
+  type: 'function' as const,
+  name: 'get_weather',
+  description: 'the weather',
+  parameters: { type: 'object', properties: { city: { type: 'string' } } },
+  strict: false,
+};
+
+async function stream(model: string, more: object = {}) {
+  const events: ResponseStreamEvent[] = [];
+  const reader = client.responses.stream({ model, input: 'hello', ...more });
+  reader.on('event', (event) => events.push(event));
+  const response = await reader.finalResponse();
+  expect(events.map((event) => event.sequence_number)).toEqual([...events.keys()]);
+  return { events, response };
+}
+
+const names = (events: readonly { type: string }[]) =>
+  events.map(({ type }) => type).filter((type, at, all) => type !== all[at - 1]);
+
+/** The body that a simulated provider got last for a model. */
+function lastBody(name: 'primary' | 'backup', model: string): Record<string, unknown> {
+  const request = fleet[name].requests.findLast((one) => one.model === model);
+  return request?.body as Record<string, unknown>;
+}
+
+/** What a provider gets when the results of two calls go back to it. */
+const returned = {
+  responses: [
+    'user',
+    'reasoning',
+    'function_call',
+    'function_call',
+    'function_call_output',
+    'function_call_output',
+  ],
+  openai: ['user', 'assistant', 'tool', 'tool'],
+};
+
+const kindsIn = ({ input, messages }: Record<string, unknown>) =>
+  ((input ?? messages) as { type?: string; role?: string }[]).map(({ type, role }) => type ?? role);
+
+describe.each(vendors)('with a provider of %s', (vendor) => {
+  it('a streamed response has one start, its text in one item, one end, and what it repeats of the request', async () => {
+    const { events, response } = await stream(`${vendor} text`, {
+      instructions: 'Be brief.',
+      metadata: { order: '42' },
+    });
+    expect(names(events)).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.completed',
+    ]);
+    expect(response).toMatchObject({
+      id: expect.stringMatching(/^resp_\d+_/),
+      object: 'response',
+      status: 'completed',
+      output_text: expectedText({ tokens: 30 }),
+      instructions: 'Be brief.',
+      metadata: { order: '42' },
+    });
+    expect(response.usage?.input_tokens).toBeGreaterThan(0);
+    expect(response.usage?.output_tokens).toBe(30);
+  });
+
+  it('a response that is not streamed has the same content', async () => {
+    const { data, response } = await client.responses
+      .create({ model: `${vendor} text`, input: [{ role: 'user', content: 'hello' }] })
+      .withResponse();
+    expect(data).toMatchObject({
+      object: 'response',
+      status: 'completed',
+      output_text: expectedText({ tokens: 30 }),
+    });
+    expect(data.usage?.output_tokens).toBe(30);
+    expect(data.id.replace('resp_', 'req_')).toBe(response.headers.get('x-request-id'));
+  });
+
+  it('reasoning comes before the text, in an item of its own', async () => {
+    const { response } = await stream(`${vendor} thoughts`);
+    expect(response.output).toMatchObject([
+      { type: 'reasoning', summary: [{ text: expectedReasoning(6).join('') }] },
+      { type: 'message', content: [{ text: expectedText({ tokens: 10 }) }] },
+    ]);
+  });
+
+  it('tool calls follow their reasoning, and their results get an answer', async () => {
+    const { response } = await stream(`${vendor} tools`, { tools: [weather] });
+    const calls = response.output.filter((item) => item.type === 'function_call');
+    expect(response.output.map(({ type }) => type)).toEqual([
+      'reasoning',
+      'function_call',
+      'function_call',
+    ]);
+    expect(calls.map((one) => [one.name, one.arguments])).toEqual(
+      [0, 1].map(() => ['get_weather', '{"city":"simulated"}']),
+    );
+    const input = [
+      { role: 'user' as const, content: 'hello' },
+      ...response.output.map(({ ...item }) => {
+        delete (item as { parsed_arguments?: unknown }).parsed_arguments;
+        return item;
+      }),
+      ...calls.map((one) => ({
+        type: 'function_call_output' as const,
+        call_id: one.call_id,
+        output: 'sunny',
+      })),
+    ];
+    const answer = await client.responses.create({
+      model: `${vendor} tools`,
+      input: input as OpenAI.Responses.ResponseInput,
+      tools: [weather],
+    });
+    expect(answer.output_text).toBe(expectedText({ tokens: 60 }));
+    const sent = lastBody('primary', 'tools:calls=2,reasoning=3');
+    expect(kindsIn(sent)).toEqual(returned[vendor]);
+    // Encrypted reasoning goes back without the id of what no provider has stored.
+    expect(JSON.stringify(sent)).not.toContain('"rs_');
+  });
+
+  it('a refusal is a part of its own, and a limit ends it incomplete', async () => {
+    const { response } = await stream(`${vendor} refusal`);
+    expect(response.output).toMatchObject([{ type: 'message', content: [{ type: 'refusal' }] }]);
+    const { response: short } = await stream(`${vendor} length`);
+    expect(short).toMatchObject({
+      status: 'incomplete',
+      incomplete_details: { reason: 'max_output_tokens' },
+    });
+  });
+
+  it.each(['same', 'other'])(
+    'a response that breaks off is continued by a provider of the %s format, in the same item',
+    async (which) => {
+      const { events, response } = await stream(`${vendor} cut, ${which}`);
+      expect(response.output).toMatchObject([
+        { type: 'message', content: [{ text: expectedText({ tokens: 60 }) }] },
+      ]);
+      expect(events.filter(({ type }) => type === 'response.created')).toHaveLength(1);
+      expect(events.filter(({ type }) => type === 'response.output_item.added')).toHaveLength(1);
+    },
+  );
+
+  it.each([
+    [400, OpenAI.BadRequestError],
+    [429, OpenAI.RateLimitError],
+    [500, OpenAI.InternalServerError],
+  ])('status %i of its provider is the SDK’s error of that status', async (status, expected) => {
+    const work = client.responses.create({ model: `${vendor} status ${status}`, input: 'hello' });
+    await expect(work.asResponse()).rejects.toBeInstanceOf(expected);
+  });
+
+  it('an answer that nothing can continue ends with an error', async () => {
+    const error: unknown = await stream(`${vendor} broken`).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+  });
+});
+
+describe('with a provider of its own format', () => {
+  it('a request arrives as the client sent it, but for its model and what is stored', async () => {
+    const body = {
+      model: 'responses text',
+      input: [
+        { role: 'user', content: [{ type: 'input_text', text: 'hello' }] },
+        { type: 'reasoning', id: 'rs_other', summary: [] },
+        { type: 'web_search_call', id: 'ws_1', status: 'completed', future: 1.5 },
+      ],
+      tools: [{ type: 'web_search', filters: { allowed_domains: ['a.example'] } }],
+      reasoning: { effort: 'low', summary: 'auto' },
+      future_member: { a: 12345678901234 },
+    };
+    const answer = await call(`${fleet.url}/v1/responses`, { body });
+    expect(answer.status).toBe(200);
+    const [user, , search] = body.input;
+    expect(lastBody('primary', 'healthy:tokens=30')).toEqual({
+      ...body,
+      model: 'healthy:tokens=30',
+      input: [user, search],
+      store: false,
+    });
+  });
+
+  it('a request that only this format can express is refused by others', async () => {
+    const work = client.responses.create({
+      model: 'openai text',
+      input: 'hello',
+      tools: [{ type: 'web_search' }],
+    });
+    await expect(work.asResponse()).rejects.toMatchObject({ status: 400, param: 'tools[0]' });
+  });
+});
+
+it('a response whose worker is killed goes on, with its numbers', async () => {
+  const reader = client.responses.stream({ model: 'responses slow', input: 'hello' });
+  const numbers: number[] = [];
+  let killed: Promise<void> | undefined;
+  reader.on('event', ({ sequence_number: number }) => {
+    numbers.push(number);
+    if (number === 15)
+      killed = fleet
+        .killWorkers()
+        .then(() => fleet.addWorker())
+        .then(() => undefined);
+  });
+  const response = await reader.finalResponse();
+  await killed;
+  expect(response.output_text).toBe(expectedText({ tokens: 60 }));
+  expect(numbers).toEqual([...numbers.keys()]);
+});
+
+it('a job has events and a result in the format of its endpoint', async () => {
+  const body = { model: 'openai text', input: 'hello', stream: true };
+  const made = await call(`${fleet.url}/v1/jobs`, { body: { endpoint: '/v1/responses', body } });
+  const { id } = jsonOf(made) as { id: string };
+  const { events } = await readEvents(fleet.url, id).ended;
+  const types = events
+    .filter(({ event }) => event === 'chunk')
+    .map(({ data }) => (JSON.parse(data) as { type: string }).type);
+  expect([types[0], types.at(-1)]).toEqual(['response.created', 'response.completed']);
+  const { result } = await viewJob(fleet.url, id);
+  expect(result).toMatchObject({
+    object: 'response',
+    output: [{ type: 'message', content: [{ text: expectedText({ tokens: 30 }) }] }],
+  });
+});
+
+it.each([
+  [{ model: undefined }, 'model'],
+  [{ input: undefined }, 'input'],
+  [{ input: [] }, 'input'],
+  [{ input: [{ role: 'robot', content: 'x' }] }, 'input[0].role'],
+  [{ input: [{ role: 'user' }] }, 'input[0].content'],
+  [{ input: [{ type: 'function_call_output', output: 'x' }] }, 'input[0].call_id'],
+  [{ tools: [{ type: 'function' }] }, 'tools[0].name'],
+  [{ max_output_tokens: 'many' }, 'max_output_tokens'],
+  [{ previous_response_id: 'resp_1' }, 'previous_response_id'],
+  [{ background: true }, 'background'],
+])('%j is refused, with the member at fault', async (more, param) => {
+  const body = { model: 'openai text', input: 'hello', ...more };
+  const response = await call(`${fleet.url}/v1/responses`, { body });
+  expect([response.status, jsonOf(response)]).toMatchObject([
+    400,
+    { error: { type: 'invalid_request_error', param } },
+  ]);
+});
