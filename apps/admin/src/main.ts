@@ -280,6 +280,7 @@ const app = buildApp({
       config: () => source.current,
       processes: () => fleet.list(),
       kill: (worker, request) => sendKill(redis, keys, worker, request),
+      isReady,
       onError,
     });
     boardRoutes(to, {

@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '@millrace/shared/config';
-import { withTimeout } from '@millrace/shared/runtime/timeout';
-import { passesByItself } from '@millrace/shared/store/redis-failure';
 import type { Inquiries } from '@millrace/shared/store/inquiries/port';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import { maxHolds } from '@millrace/shared/store/target-holds/port';
@@ -12,6 +10,7 @@ import { AdminError } from './admin-error.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
 import { poolsView } from './pool-view.ts';
+import { askRedis } from './redis-answer.ts';
 import { reportsHeld, targetViews, unknownTarget } from './upstream-view.ts';
 import type { TargetView } from './upstream-view.ts';
 
@@ -27,8 +26,6 @@ export type UpstreamSource = {
   onError(error: unknown): void;
 };
 
-/** Milliseconds that an operator waits for each answer of Redis, which asks the workers. */
-const answerMs = 3000;
 /** Milliseconds in which all workers should know of an order; otherwise the answer is a 202. */
 const patienceMs = 3000;
 /** Milliseconds between two looks: as long as the workers' reports are shared. */
@@ -40,17 +37,7 @@ type TargetRoute = { Params: { target: string }; Querystring: Query };
 export function upstreamRoutes(app: FastifyInstance, source: UpstreamSource): void {
   const { holds } = source;
 
-  async function ask<T>(question: () => Promise<T>): Promise<T> {
-    if (!source.isReady()) throw unavailable();
-    try {
-      return await withTimeout(question(), answerMs, unavailable);
-    } catch (error) {
-      if (error instanceof AdminError) throw error;
-      if (!passesByItself(error)) throw error;
-      source.onError(error);
-      throw unavailable();
-    }
-  }
+  const ask = <T>(question: () => Promise<T>): Promise<T> => askRedis(source, question, away);
 
   async function look() {
     const [reports, held] = await ask(() => Promise.all([source.reports(), holds.read()]));
@@ -120,9 +107,8 @@ const notFound = (target: string): AdminError =>
     `No model of the config has the target '${target.slice(0, 200)}', and no operator has opened it. GET /admin/upstreams lists them, as provider/model; in a path, write the slash as %2F.`,
   );
 
-const unavailable = (): AdminError =>
-  new AdminError(
-    503,
-    'queue_unavailable',
+const away = {
+  code: 'queue_unavailable',
+  message:
     'Redis does not answer; try again. An order may have been given: GET /admin/upstreams shows it.',
-  );
+};

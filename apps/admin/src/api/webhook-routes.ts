@@ -1,5 +1,3 @@
-import { withTimeout } from '@millrace/shared/runtime/timeout';
-import { passesByItself } from '@millrace/shared/store/redis-failure';
 import { deliveryStates } from '@millrace/shared/store/webhooks/port';
 import type {
   Deliveries,
@@ -11,6 +9,7 @@ import { AdminError } from './admin-error.ts';
 import { onlyOrigin } from './redacted-config.ts';
 import { knownOnly, readCount, readWord } from './parameters.ts';
 import type { Query } from './parameters.ts';
+import { askRedis } from './redis-answer.ts';
 
 export type WebhookRoutesOptions = {
   /** Absent: the config has no webhooks. */
@@ -20,26 +19,14 @@ export type WebhookRoutesOptions = {
   onError(error: unknown): void;
 };
 
-/** Milliseconds that an operator waits for Redis. */
-const answerMs = 3000;
-
 type OfOne = { Params: { id: string }; Querystring: Query };
 
 /** `GET /admin/webhooks`, `POST /admin/webhooks/{id}/replay` and `DELETE /admin/webhooks/{id}`. */
 export function webhookRoutes(app: FastifyInstance, options: WebhookRoutesOptions): void {
-  const { isReady, onError } = options;
-
   async function ask<T>(question: (deliveries: Deliveries) => Promise<T>): Promise<T> {
     const { deliveries } = options;
     if (!deliveries) throw noWebhooks();
-    if (!isReady()) throw unavailable();
-    try {
-      return await withTimeout(question(deliveries as Deliveries), answerMs, unavailable);
-    } catch (error) {
-      if (!passesByItself(error)) throw error;
-      onError(error);
-      throw unavailable();
-    }
+    return askRedis(options, () => question(deliveries as Deliveries));
   }
 
   app.get<{ Querystring: Query }>('/admin/webhooks', async ({ query }) => {
@@ -120,6 +107,3 @@ const noWebhooks = (): AdminError =>
     'no_webhooks',
     'This fleet sends no webhooks: set webhooks.secret in the config and restart it.',
   );
-
-const unavailable = (): AdminError =>
-  new AdminError(503, 'redis_unavailable', 'Redis does not answer; try again.');

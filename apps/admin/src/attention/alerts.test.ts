@@ -61,6 +61,19 @@ test('a condition that is back before it was over is the same one', async () => 
   expect(alerts).toEqual(['fired a 0', 'resolved a 0']);
 });
 
+test('a condition that fires again since the same time is another alert', () => {
+  const found = [condition('a', { sinceAt: 500 })];
+  const first = changesOf(new Map(), found, 1000);
+  const over = changesOf(first.kept, [], 1000 + calmMs);
+  expect(over.removed).toHaveLength(1);
+  const second = changesOf(new Map(), found, 40_000);
+  expect([...first.alerts, ...over.alerts, ...second.alerts]).toMatchObject([
+    { kind: 'fired', firstAt: 500, firedAt: 1000 },
+    { kind: 'resolved', firstAt: 500, firedAt: 1000 },
+    { kind: 'fired', firstAt: 500, firedAt: 40_000 },
+  ]);
+});
+
 test('an alert that could not be handed over is handed over by the next look, with the same time', async () => {
   const { look, alerts, kill } = world();
   kill(true);

@@ -7,6 +7,8 @@ export type Alert = {
   readonly kind: 'fired' | 'resolved';
   readonly condition: KeptCondition['condition'];
   readonly firstAt: number;
+  /** When it was seen first, which tells it from an earlier one with the same `firstAt`. */
+  readonly firedAt: number;
   /** Of one that is over: when it was seen last. */
   readonly resolvedAt?: number;
 };
@@ -37,19 +39,24 @@ export function changesOf(
     const id = idOf(condition);
     const known = before.get(id);
     const firstAt = known?.firstAt ?? Math.min(sinceAt ?? now, now);
-    if (!known?.isAnnounced) alerts.push({ kind: 'fired', condition, firstAt });
-    kept.set(id, { firstAt, seenAt: now, isAnnounced: true, condition });
+    const firedAt = known ? firedAtOf(known) : now;
+    if (!known?.isAnnounced) alerts.push({ kind: 'fired', condition, firstAt, firedAt });
+    kept.set(id, { firstAt, firedAt, seenAt: now, isAnnounced: true, condition });
   }
   for (const [id, known] of before) {
     if (kept.has(id) || now - known.seenAt < calmMs) continue;
     const { condition, firstAt, seenAt } = known;
     if (known.isAnnounced) {
-      alerts.push({ kind: 'resolved', condition, firstAt, resolvedAt: seenAt });
+      const firedAt = firedAtOf(known);
+      alerts.push({ kind: 'resolved', condition, firstAt, firedAt, resolvedAt: seenAt });
     }
     removed.push(id);
   }
   return { alerts, kept, removed };
 }
+
+/** A record of an earlier version has one time only. */
+const firedAtOf = ({ firedAt, firstAt }: KeptCondition): number => firedAt ?? firstAt;
 
 /**
  * Keeps the changes of a look. A process that is killed in between leaves a state from which the next one hands over the same

@@ -55,7 +55,7 @@ export function webhookConditions({ webhooks }: FleetState): Condition[] {
       subject: '',
       severity: 'warning',
       title: 'Webhooks could not be delivered',
-      detail: `${countOf(dead, 'delivery', 'deliveries')} of webhooks failed in every attempt: replay or delete ${dead === 1 ? 'it' : 'them'}.`,
+      detail: `${countOf(dead, 'delivery', 'deliveries')} of webhooks ${dead === 1 ? 'was' : 'were'} given up: replay or delete ${dead === 1 ? 'it' : 'them'}.`,
       link: pages.webhooks,
     });
   }

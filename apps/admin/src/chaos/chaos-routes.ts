@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '@millrace/shared/config';
-import { withTimeout } from '@millrace/shared/runtime/timeout';
-import { passesByItself } from '@millrace/shared/store/redis-failure';
 import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { FastifyInstance } from 'fastify';
 import { AdminError } from '../api/admin-error.ts';
+import { askRedis } from '../api/redis-answer.ts';
 import { knownOnly } from '../api/parameters.ts';
 import type { Query } from '../api/parameters.ts';
 import { readChaos } from './body.ts';
@@ -17,11 +16,11 @@ export type ChaosOptions = {
   processes(): Promise<readonly FleetProcess[]>;
   /** Asks a worker to kill itself; whether it listens (store/fleet/kill.ts). */
   kill(worker: string, request: string | undefined): Promise<boolean>;
+  /** The connection to Redis is up. */
+  isReady(): boolean;
   onError(error: unknown): void;
 };
 
-/** Milliseconds that Redis has for one answer. */
-const answerMs = 3000;
 /** Milliseconds in which a worker that kills itself is gone. */
 const deathMs = 3000;
 const lookEveryMs = 25;
@@ -39,17 +38,17 @@ export function chaosRoutes(app: FastifyInstance, options: ChaosOptions): void {
 
 async function killWorker(options: ChaosOptions, { action, worker, request }: ChaosOrder) {
   const { kill } = options;
-  const workers = (await ask(options, () => options.processes())).filter(
+  const workers = (await askRedis(options, () => options.processes())).filter(
     (one) => one.role === 'worker' && one.isListening,
   );
   const meant = workers.filter(({ name }) => worker === undefined || name === worker);
   if (meant.length === 0) throw noWorker(worker);
   // Only the worker that runs the request obeys.
   const asked = request === undefined ? [busiest(meant)] : meant;
-  await ask(options, () => Promise.all(asked.map(({ name }) => kill(name, request))));
+  await askRedis(options, () => Promise.all(asked.map(({ name }) => kill(name, request))));
   const until = performance.now() + deathMs;
   for (;;) {
-    const listed = await ask(options, () => options.processes());
+    const listed = await askRedis(options, () => options.processes());
     const isAlive = ({ name }: FleetProcess) =>
       listed.some((one) => one.name === name && one.isListening);
     const dead = asked.filter((one) => !isAlive(one));
@@ -85,20 +84,6 @@ async function disturbAnswers(
   if (request !== undefined && done.length === 0) throw notAnswered(request);
   return done;
 }
-
-/** Rejects with a 503 if Redis does not answer in time. */
-async function ask<T>({ onError }: ChaosOptions, question: () => Promise<T>): Promise<T> {
-  try {
-    return await withTimeout(question(), answerMs, unavailable);
-  } catch (error) {
-    if (error instanceof AdminError || !passesByItself(error)) throw error;
-    onError(error);
-    throw unavailable();
-  }
-}
-
-const unavailable = () =>
-  new AdminError(503, 'redis_unavailable', 'Redis does not answer; try again.');
 
 const off = () =>
   new AdminError(

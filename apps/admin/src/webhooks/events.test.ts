@@ -70,9 +70,9 @@ test('an alert has one id for its beginning and another for its end', () => {
     detail: 'd',
     link: '/admin',
   };
-  const fired = alertDeliveries({ kind: 'fired', condition, firstAt: at }, fleet);
+  const fired = alertDeliveries({ kind: 'fired', condition, firstAt: at, firedAt: at }, fleet);
   const resolved = alertDeliveries(
-    { kind: 'resolved', condition, firstAt: at, resolvedAt: at + 9000 },
+    { kind: 'resolved', condition, firstAt: at, firedAt: at, resolvedAt: at + 9000 },
     fleet,
   );
   expect(fired[0]?.id).toMatch(/^msg_alert_[0-9a-f]{16}_\d+_fired$/);
@@ -81,7 +81,9 @@ test('an alert has one id for its beginning and another for its end', () => {
     type: 'alert.resolved',
     data: { id: 'target_open:p/m:x', resolved_at: '2026-11-30T12:00:09.000Z' },
   });
-  expect(alertDeliveries({ kind: 'fired', condition, firstAt: at }, undefined)).toEqual([]);
+  expect(
+    alertDeliveries({ kind: 'fired', condition, firstAt: at, firedAt: at }, undefined),
+  ).toEqual([]);
 });
 
 test('metadata of more than 4 KiB is left out of the message, which says so', () => {

@@ -53,7 +53,7 @@ function metadataOf({ metadata }: EndedJob['meta']): {
 }
 
 export function alertDeliveries(alert: Alert, fleet: FleetHook | undefined): Delivery[] {
-  const { kind, condition, firstAt, resolvedAt } = alert;
+  const { kind, condition, firstAt, firedAt, resolvedAt } = alert;
   const event = kind === 'fired' ? 'alert.fired' : 'alert.resolved';
   if (fleet?.events.includes(event) !== true) return [];
   const { code, severity, title, detail, link } = condition;
@@ -68,7 +68,7 @@ export function alertDeliveries(alert: Alert, fleet: FleetHook | undefined): Del
     link,
   };
   const digest = createHash('sha256').update(idOf(condition)).digest('hex').slice(0, 16);
-  const id = `msg_alert_${digest}_${firstAt}_${kind}`;
+  const id = `msg_alert_${digest}_${firedAt}_${kind}`;
   return [
     { id, event, url: fleet.url, request: null, body: message(event, resolvedAt ?? firstAt, data) },
   ];

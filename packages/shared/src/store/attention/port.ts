@@ -6,6 +6,8 @@ export type KeptCondition = {
   /** When it was seen first and last; milliseconds since the epoch. */
   readonly firstAt: number;
   readonly seenAt: number;
+  /** When it began to be kept, which may be after it began; absent in a record of an earlier version. */
+  readonly firedAt?: number | undefined;
   /** Whether the alert that it fired is among the deliveries. */
   readonly isAnnounced: boolean;
   /** The condition as it was seen last. */
