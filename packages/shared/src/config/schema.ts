@@ -206,7 +206,7 @@ const target = section({
 const model = section({
   targets: z.array(target),
   strategy: choiceField(settings['models.*.strategy']),
-  sticky: name('a field of the request such as user or metadata.session').optional(),
+  sticky: name('prefix, or a field of the request such as user or metadata.session').optional(),
   maxWait: durationField('models.*.maxWait'),
   firstTokenTimeout: durationField('models.*.firstTokenTimeout'),
   idleTimeout: durationField('models.*.idleTimeout'),

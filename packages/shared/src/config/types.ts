@@ -193,8 +193,8 @@ export type ModelConfig = {
   readonly continuation: Continuation;
   readonly holdToolCalls: boolean;
   /**
-   * A field of the request's body, such as `user` or `metadata.session`: requests with the same value go to
-   * the same target.
+   * A field of the request's body, such as `user` or `metadata.session`, or `prefix`, the beginning of the conversation: requests
+   * with the same value go to the same target.
    */
   readonly sticky?: string;
   readonly maxWaitMs: number;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  itemTexts,
   memberText,
   readableMembers,
   setMembers,
@@ -183,4 +184,14 @@ describe('a long text', () => {
     expect(isCut).toBe(true);
     expect(() => memberText(`{"a":1,"b":"${'x'.repeat(70_000)}`, 'a')).toThrow(TypeError);
   });
+});
+
+it.each([
+  ['[]', []],
+  [' [ ] ', []],
+  ['[1 , "a,]" ,{"b":[2,3]}, [[]] ,null]', ['1', '"a,]"', '{"b":[2,3]}', '[[]]', 'null']],
+  ['{"a":[1]}', []],
+  ['"[1]"', []],
+])('the items of %s are %j', (text, items) => {
+  expect([...itemTexts(text)]).toEqual(items);
 });

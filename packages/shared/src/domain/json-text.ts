@@ -21,6 +21,19 @@ export function topLevelMembers(text: string): Map<string, Span> {
   return members;
 }
 
+/** The texts of an array's items, in order; nothing for any other text. */
+export function* itemTexts(text: string): Generator<string, void> {
+  let at = skipSpace(text, 0);
+  if (text.charCodeAt(at) !== OPEN_BRACKET) return;
+  at = skipSpace(text, at + 1);
+  while (at < text.length && text.charCodeAt(at) !== CLOSE_BRACKET) {
+    const end = valueEnd(text, at);
+    yield text.slice(at, end);
+    at = skipSpace(text, end);
+    if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
+  }
+}
+
 /** The text of one top-level member's value; for duplicates the last one's. */
 export function memberText(text: string, name: string): string | undefined {
   let value: string | undefined;
@@ -106,6 +119,7 @@ const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 

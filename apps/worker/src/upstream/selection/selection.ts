@@ -17,7 +17,7 @@ import type { Cause } from './no-target.ts';
 import type { TargetWaiter } from './waiter.ts';
 import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
 import { createPromptCache } from './prompt-cache.ts';
-import { rendezvous, stickyValue } from './sticky.ts';
+import { rendezvous, stickyText } from './sticky.ts';
 import { byCost, createStrategy } from './strategies.ts';
 import { createTargetLimits } from './target-limits.ts';
 import { createWaiting } from './waiting.ts';
@@ -189,7 +189,7 @@ export function createSelection(options: SelectionOptions) {
       }));
       const open = choices.filter((choice) => check(model, choice).kind === 'yes');
       const shut = choices.filter((choice) => !open.includes(choice));
-      const sticky = config?.sticky === undefined ? undefined : stickyValue(body, config.sticky);
+      const sticky = config?.sticky === undefined ? undefined : stickyText(body, config.sticky);
       const costAt = costsOf({ body });
       const ordered = strategies.get(model)?.(open, health, { costAt, sticky }) ?? open;
       // The cheapest target comes first, also for a sticky value, which only decides between equal ones.
