@@ -49,6 +49,7 @@ const models = {
   refusing: pair('cut:after=40,times=1,key=refusing', 'status:code=400'),
   filtering: pair('cut:after=40', 'status:error=content_filter'),
   'refused-prefill-then-anchor': pair(cut, 'no-prefill:anchor=exact', { prefill: true }),
+  'same model': { ...pair(cut, 'healthy'), continuationScope: 'same-model' },
   else: pair(cut, 'healthy:diverge=1'),
   'both cut': pair('cut:after=20', 'cut:after=45,prefill=continue', { prefill: true }),
   'both cut, and the first heals': pair(
@@ -165,6 +166,27 @@ describe('a backup that answers something else', () => {
       end: 'done',
       takenBack: [expectedText({ tokens: 40 })],
       text: expectedText({ tokens: 60, diverge: 1 }),
+    });
+  });
+});
+
+describe('a model whose answers only the same model may continue', () => {
+  it('ends with one clear error for a plain reader, and no other model is asked', async () => {
+    const stream = ask(fleet.url, 'same model');
+    expect(await readPlain(stream)).toMatchObject({
+      end: 'error',
+      text: expectedText({ tokens: 40 }),
+      error: { code: 'upstream_failed_mid_stream' },
+    });
+    expect(await attemptsOf(stream)).not.toContainEqual(expect.stringContaining('backup'));
+  });
+
+  it('may answer a native reader anew at any target', async () => {
+    const events = await eventsOf(fleet.url, await createJob(fleet.url, 'same model'));
+    expect(readStory(events)).toMatchObject({
+      end: 'done',
+      takenBack: [expectedText({ tokens: 40 })],
+      text,
     });
   });
 });

@@ -1,10 +1,17 @@
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode, FaultRow } from '@millrace/shared/domain/fault';
-import type { Continuation, Prefill, ReaderKind, Target } from '@millrace/shared/domain/request';
+import type {
+  Continuation,
+  ContinuationScope,
+  Prefill,
+  ReaderKind,
+  Target,
+} from '@millrace/shared/domain/request';
 import { interrupted, failStep } from './fail-step.ts';
 import type { FailStep } from './fail-step.ts';
 import type { History, AttemptState } from './history.ts';
+import { mayContinue } from './scope.ts';
 import { strategiesFor } from './strategies.ts';
 import type { ContinuationStrategy } from './strategies.ts';
 import { isExhausted, sinceDelivered } from './progress.ts';
@@ -28,6 +35,8 @@ export type PlanInput = {
   reader: ReaderKind;
   traits: RequestTraits;
   continuation: Continuation;
+  /** @defaultValue any */
+  scope?: ContinuationScope | undefined;
   history: History;
   /** Targets with an attempt under way: no second attempt is made at the same target. */
   asked?: readonly Target[];
@@ -113,7 +122,8 @@ function planFirstOutput(input: PlanInput): NextStep {
 }
 
 /** Tries the strategies at each target in turn; then restarts the answer for a native reader, or fails. */
-function planContinuation(input: PlanInput): NextStep {
+function planContinuation(all: PlanInput): NextStep {
+  const input = { ...all, routes: inScope(all) };
   const { routes, history, traits, continuation, fault, random } = input;
   const { asked = [], otherKey = [] } = input;
   const last = lastOf(history.attempts, fault);
@@ -123,7 +133,7 @@ function planContinuation(input: PlanInput): NextStep {
     ({ mode, outcome }) =>
       isContinuation(mode) && outcome !== handedOver && outcome !== 'superseded',
   );
-  if (fault && !faultTable[fault.code].next) return restartOrFail(input, fault);
+  if (fault && !faultTable[fault.code].next) return restartOrFail(all, fault);
 
   const strategiesAt = (route: Route): Generator<ContinuationStrategy, void> =>
     strategiesFor({
@@ -176,7 +186,12 @@ function planContinuation(input: PlanInput): NextStep {
       if (typeof delayMs === 'number') return attempt(route, strategy, delayMs);
     }
   }
-  return lost ?? restartOrFail(input, fault ?? interrupted);
+  return lost ?? restartOrFail(all, fault ?? interrupted);
+}
+
+/** The targets that may continue the answer; all before a line says which target it is of. */
+function inScope({ routes, history: { source }, scope = 'any' }: PlanInput): readonly Route[] {
+  return source ? routes.filter((route) => mayContinue(scope, source, route)) : routes;
 }
 
 /**

@@ -236,6 +236,7 @@ class AttemptLoop {
       reader,
       traits: this.traits,
       continuation,
+      scope: this.policy.continuationScope,
       history,
       // Open attempts are this run's own: those of earlier runs were closed when it began.
       asked: history.attempts.filter(({ outcome }) => outcome === 'open'),

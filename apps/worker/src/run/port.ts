@@ -4,7 +4,12 @@ import type { ModelConfig } from '@millrace/shared/config';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Prices } from '@millrace/shared/cost/prices';
 import type { MoveAnswer, RunView } from '@millrace/shared/domain/inquiry';
-import type { Continuation, JobData, Target } from '@millrace/shared/domain/request';
+import type {
+  Continuation,
+  ContinuationScope,
+  JobData,
+  Target,
+} from '@millrace/shared/domain/request';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Identity } from '../continuation/delivered.ts';
@@ -100,6 +105,7 @@ export type Held = { attempts: number; delivered: number };
 export type Policy = {
   strategy?: ModelConfig['strategy'];
   continuation: Continuation;
+  continuationScope?: ContinuationScope;
   onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;
   /** For the whole request, from its first attempt on. */

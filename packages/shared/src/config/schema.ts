@@ -213,6 +213,7 @@ const model = section({
   timeout: durationField('models.*.timeout'),
   onSlowFirstToken: choiceField(settings['models.*.onSlowFirstToken']),
   continuation: choiceField(settings['models.*.continuation']),
+  continuationScope: choiceField(settings['models.*.continuationScope']),
   holdToolCalls: toggleField('models.*.holdToolCalls'),
 }).transform(({ firstTokenTimeout, idleTimeout, timeout, maxWait, ...rest }): ModelConfig => {
   return {

@@ -1,4 +1,4 @@
-import { continuations } from '../domain/request.ts';
+import { continuations, continuationScopes } from '../domain/request.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
 /**
@@ -256,6 +256,11 @@ export const settings = {
     'auto',
     continuations,
     'how an answer may continue after a fault in the middle',
+  ),
+  'models.*.continuationScope': choice(
+    'any',
+    continuationScopes,
+    'which targets may continue an answer of which a part was delivered',
   ),
   'models.*.holdToolCalls': toggle(true, 'hold tool calls back until they are complete'),
 

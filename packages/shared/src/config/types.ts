@@ -1,7 +1,7 @@
 import type { ProviderApi } from '../domain/provider-api.ts';
 import type { WebhookEvent } from '../domain/webhook.ts';
 import type { Budget } from '../domain/budget.ts';
-import type { Continuation, Prefill } from '../domain/request.ts';
+import type { Continuation, ContinuationScope, Prefill } from '../domain/request.ts';
 
 /**
  * The configuration of a process: parsed once, complete, deeply frozen, passed down. Times are in
@@ -191,6 +191,8 @@ export type ModelConfig = {
   readonly timeoutMs: number;
   readonly onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   readonly continuation: Continuation;
+  /** Absent: any. */
+  readonly continuationScope?: ContinuationScope;
   readonly holdToolCalls: boolean;
   /**
    * A field of the request's body, such as `user` or `metadata.session`, or `prefix`, the beginning of the conversation: requests

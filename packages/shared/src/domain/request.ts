@@ -71,6 +71,10 @@ export type QueueStanding = {
 export const continuations = ['auto', 'strict', 'off', 'always'] as const;
 export type Continuation = (typeof continuations)[number];
 
+/** Which targets may continue an answer of which readers have a part: of the same model, of the same maker of models, or any. */
+export const continuationScopes = ['any', 'same-vendor', 'same-model'] as const;
+export type ContinuationScope = (typeof continuationScopes)[number];
+
 /** The data of a job in the queue. It is small, so that BullMQ's scripts and Bull Board stay fast. */
 export type JobData = {
   /** The alias of the config. */
