@@ -7,7 +7,7 @@ type KnownProvider = {
   name: string;
   /** The first that is set counts. */
   keys: readonly string[];
-  api?: 'anthropic';
+  api?: 'anthropic' | 'gemini';
   baseUrl: string;
   /** The variable with which the vendor's SDKs override the base URL. */
   baseUrlFrom?: string;
@@ -31,7 +31,9 @@ const known: readonly KnownProvider[] = [
   {
     name: 'gemini',
     keys: ['GEMINI_API_KEY', 'GOOGLE_API_KEY'],
-    baseUrl: 'https://generativelanguage.googleapis.com/v1beta/openai',
+    api: 'gemini',
+    baseUrl: 'https://generativelanguage.googleapis.com',
+    baseUrlFrom: 'GOOGLE_GEMINI_BASE_URL',
   },
   {
     name: 'openrouter',

@@ -40,5 +40,6 @@ it('each key of a known provider makes its models available, and the text has no
     api: 'anthropic',
     baseUrl: 'http://127.0.0.1:8/path',
   });
+  expect(config.providers['gemini']?.api).toBe('gemini');
   expect(text).not.toMatch(/secret-of|127\.0\.0\.1:8/);
 });

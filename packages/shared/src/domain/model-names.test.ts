@@ -11,6 +11,7 @@ describe('a name that a client asks for', () => {
     ['openai/ft:gpt-4o:acme::1', 'openai/ft:*', 'gpt-4o:acme::1'],
     ['local/org/model.gguf', 'local/*', 'org/model.gguf'],
     ['openai/$&', 'openai/*', '$&'],
+    ['openai/a..b/.c', 'openai/*', 'a..b/.c'],
   ])('%s is served by %s', (name, alias, rest) => {
     expect(serveModel(models, name)).toMatchObject({ alias, rest });
   });
@@ -23,6 +24,9 @@ describe('a name that a client asks for', () => {
     'openai/a b',
     'openai/a\r\nb: c',
     'openai/ü',
+    'openai/..',
+    'openai/../files',
+    'openai/a/./b',
     `openai/${'x'.repeat(250)}`,
     'constructor',
     '',

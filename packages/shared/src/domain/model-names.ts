@@ -15,8 +15,11 @@ export type ServedModel<M> = {
   readonly rest: string | undefined;
 };
 
-/** Such a name is passed on to providers, and shown in headers and logs: visible ASCII, and no `*`, which stands for a name. */
-const passedOn = /^[!-)+-~]{1,256}$/;
+/**
+ * Such a name is passed on to providers, by some formats in a path, and shown in headers and logs: visible ASCII without `*`, which
+ * stands for a name, and without segments that lead out of a path.
+ */
+const passedOn = /^(?!(?:.*\/)?\.{1,2}(?:\/|$))[!-)+-~]{1,256}$/;
 
 export const isPattern = (name: string): boolean => name.includes('*');
 
