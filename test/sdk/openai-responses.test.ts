@@ -271,6 +271,68 @@ it('a response whose worker is killed goes on, with its numbers', async () => {
   expect(numbers).toEqual([...numbers.keys()]);
 });
 
+describe('a response in the background', () => {
+  it('is answered at once, and read when it is complete', async () => {
+    const made = await client.responses.create({
+      model: 'responses text',
+      input: 'hello',
+      background: true,
+    });
+    expect(made).toMatchObject({ status: 'queued', background: true, output: [] });
+    await expect
+      .poll(async () => (await client.responses.retrieve(made.id)).status)
+      .toBe('completed');
+    const response = await client.responses.retrieve(made.id);
+    expect(response).toMatchObject({ id: made.id, output_text: expectedText({ tokens: 30 }) });
+  });
+
+  it('is streamed again behind any event, while it runs and afterwards', async () => {
+    const reader = await client.responses.create({
+      model: 'openai slow',
+      input: 'hello',
+      stream: true,
+      background: true,
+    });
+    const seen: ResponseStreamEvent[] = [];
+    for await (const event of reader) {
+      seen.push(event);
+      if (event.sequence_number === 9) break;
+    }
+    const id = seen[0]?.type === 'response.created' ? seen[0].response.id : '';
+    const rest = async () => {
+      const more = await client.responses.retrieve(id, { stream: true, starting_after: 9 });
+      const events: ResponseStreamEvent[] = [];
+      for await (const event of more) events.push(event);
+      return events;
+    };
+    const live = await rest();
+    const all = [...seen, ...live];
+    expect(all.map(({ sequence_number: number }) => number)).toEqual([...all.keys()]);
+    const deltas = all.filter((event) => event.type === 'response.output_text.delta');
+    expect(deltas.map(({ delta }) => delta).join('')).toBe(expectedText({ tokens: 60 }));
+    expect(all.at(-1)?.type).toBe('response.completed');
+    expect(await rest()).toEqual(live);
+    const whole = await client.responses.retrieve(id);
+    expect(whole).toMatchObject({ status: 'completed', output_text: expectedText({ tokens: 60 }) });
+  });
+
+  it('can be cancelled, and is unknown under any other id', async () => {
+    const made = await client.responses.create({
+      model: 'responses slow',
+      input: 'hello',
+      background: true,
+    });
+    const cancelled = await client.responses.cancel(made.id);
+    expect(cancelled).toMatchObject({ id: made.id, status: 'cancelled' });
+    for (const id of ['resp_none', made.id.slice(0, -1), made.id.replace('resp_', 'req_')]) {
+      await expect(client.responses.retrieve(id).asResponse()).rejects.toMatchObject({
+        status: 404,
+        type: 'invalid_request_error',
+      });
+    }
+  });
+});
+
 it('a job has events and a result in the format of its endpoint', async () => {
   const body = { model: 'openai text', input: 'hello', stream: true };
   const made = await call(`${fleet.url}/v1/jobs`, { body: { endpoint: '/v1/responses', body } });
@@ -297,7 +359,7 @@ it.each([
   [{ tools: [{ type: 'function' }] }, 'tools[0].name'],
   [{ max_output_tokens: 'many' }, 'max_output_tokens'],
   [{ previous_response_id: 'resp_1' }, 'previous_response_id'],
-  [{ background: true }, 'background'],
+  [{ background: 'yes' }, 'background'],
 ])('%j is refused, with the member at fault', async (more, param) => {
   const body = { model: 'openai text', input: 'hello', ...more };
   const response = await call(`${fleet.url}/v1/responses`, { body });

@@ -34,6 +34,7 @@ import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
 import { countTokensRoute } from './api/messages/count-tokens.ts';
 import { modelRoutes } from './api/models.ts';
+import { responseRoutes } from './api/responses/routes.ts';
 import { socketOptions } from './api/websocket/limits.ts';
 import { socketRoutes } from './api/websocket/routes.ts';
 import { watchRoutes } from './server/unknown-route.ts';
@@ -201,6 +202,7 @@ async function apiRoutes(
   boundBodies(api, services.bodies, services.limits);
   clientApiRoutes(api, services);
   jobRoutes(api, services);
+  responseRoutes(api, services);
   readTokenRoute(api, services);
   countTokensRoute(api, services);
   modelRoutes(api, services);

@@ -17,6 +17,7 @@ import {
   readOnDisconnect,
   readPriority,
 } from './headers.ts';
+import { makeJob } from './jobs/routes.ts';
 import { parseObject } from './json-body.ts';
 import type { ApiUrl, ClientApi, ParsedBody } from './port.ts';
 import { factsOfAnswer } from './answer-facts.ts';
@@ -59,9 +60,16 @@ function clientApiRoute(
     adoptId(reply, prepared.meta.id);
     // An answer can take long, and the body is no longer needed.
     request.body = undefined;
+    const { meta } = prepared;
+    if (parsed.background && !parsed.stream) {
+      const made = await makeJob(services, prepared, (rates) => reply.headers(rates));
+      if (made.kind === 'refused') throw errorOf(made);
+      if (made.kind === 'joined') reply.header('idempotent-replayed', 'true');
+      adoptId(reply, made.id);
+      return reply.send(api.encodeQueued?.(factsOfAnswer({ ...meta, id: made.id })));
+    }
     // From now on the exchange writes the answer, not this handler.
     reply.hijack();
-    const { meta } = prepared;
     const call = { api, prepared, reply, services, after, facts: factsOfAnswer(meta) };
     openAnswer(call, (context) =>
       parsed.stream ? streamedAnswer(context, withIds) : wholeAnswer(context),
@@ -83,7 +91,8 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
   const { headers, principal } = request;
   const body = String(request.body);
   const { model, stream, includeUsage, inner, echo } = parsed;
-  const attached = readOnDisconnect(headers) === 'cancel';
+  const isBackground = parsed.background === true;
+  const attached = !isBackground && readOnDisconnect(headers) === 'cancel';
   const idempotency = readIdempotencyKey(request.raw, { route: api.path, text: body });
   const cursor = stream ? readLastEventId(headers) : undefined;
   const after = cursor ?? logStart;
@@ -101,7 +110,7 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
     includeUsage,
     reader: 'plain' as const,
     attached,
-    read: true,
+    read: !isBackground || stream,
     deadlineAt: readDeadline(headers['x-millrace-deadline'], Date.now()),
     priority: readPriority(headers['x-millrace-priority']),
     continuation: readContinuation(headers),

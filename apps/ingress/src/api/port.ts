@@ -24,6 +24,8 @@ export type ClientApi = {
   /** Begins a streamed answer. */
   encodeStream(options: StreamOptions): StreamEncoder;
   encodeWhole(result: Result, answer: AnswerFacts): Result;
+  /** The answer to a request that runs on in the background, as a value for JSON. */
+  encodeQueued?(answer: AnswerFacts): unknown;
   /** The body of an answer that is an error, as a value for JSON. `status`: of the HTTP response. */
   errorBody(error: OpenAiError, status: number): unknown;
   /**
@@ -52,6 +54,8 @@ export type ParsedBody = {
   members?: Record<string, string> | undefined;
   /** What the answer repeats of the request. */
   echo?: unknown;
+  /** The request runs on without its client, who gets an answer at once if it does not read a stream. */
+  background?: boolean;
 };
 
 export type StreamOptions = {

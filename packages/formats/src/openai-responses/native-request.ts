@@ -1,5 +1,5 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
-import { memberText, setMembers } from '@millrace/shared/domain/json-text';
+import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
 import { parseExactly } from '../exact-json.ts';
 import type { NativeCall, ProviderCall } from '../port.ts';
 import { markPrefill } from './input.ts';
@@ -24,7 +24,8 @@ export function nativeRequest(
   if (turns.length > 0 && limit > 0) {
     members['max_output_tokens'] = String(Math.max(limit, minOutputTokens));
   }
-  return setMembers(body, members);
+  // A response in the background runs on here, while the provider streams.
+  return setMembers(withoutMember(body, 'background'), members);
 }
 
 type Options = Pick<NativeCall, 'turns'> & { isStored: boolean; prefill: boolean };

@@ -130,13 +130,13 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   });
 }
 
-type Made = { kind: 'created' | 'joined'; id: string };
+export type Made = { kind: 'created' | 'joined'; id: string };
 
 /**
  * Creates a job. If a drain begins before Redis has the job, it is withdrawn, and the client creates it at
  * another ingress. `onCharged` gets the headers of the answer.
  */
-async function makeJob(
+export async function makeJob(
   { exchanges, connections }: Services,
   prepared: Prepared,
   onCharged: (headers: Record<string, string>) => unknown,

@@ -1,5 +1,5 @@
 import { openAiResponsesClient } from '@millrace/formats/openai-responses/client/format';
-import { echoOf, responseId } from '@millrace/formats/openai-responses/client/response';
+import { echoOf, responseId, responseOf } from '@millrace/formats/openai-responses/client/response';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
@@ -9,6 +9,12 @@ const api = formatApi({ path: '/v1/responses', format: openAiResponsesClient, ec
 /** OpenAI's Responses. */
 export const responses: ClientApi = {
   ...api,
+  parse(body, headers) {
+    const parsed = api.parse(body, headers);
+    return parsed.kind === 'refused'
+      ? parsed
+      : { ...parsed, background: body['background'] === true };
+  },
   encodeWhole(result, answer) {
     const whole = api.encodeWhole(result, answer);
     // The provider's own response, under the id that this server knows.
@@ -18,4 +24,5 @@ export const responses: ClientApi = {
       body: setMembers(whole.body, { id: JSON.stringify(responseId(answer.id)) }),
     };
   },
+  encodeQueued: (answer) => responseOf(answer, { status: 'queued' }),
 };

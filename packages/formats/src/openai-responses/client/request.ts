@@ -17,11 +17,14 @@ const kept = ['previous_response_id', 'conversation'] as const;
  */
 export function toInner(body: JsonObject): InnerRequest {
   const lost = new Inexpressible();
-  const { model, input, instructions, stream } = body;
+  const { model, input, instructions, stream, background } = body;
   if (typeof model !== 'string' || model === '') throw missing('model', model);
   if (typeof input !== 'string' && !Array.isArray(input)) throw missing('input', input);
   if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
     throw new InvalidRequest('stream', "'stream' must be a boolean.");
+  }
+  if (background !== undefined && background !== null && typeof background !== 'boolean') {
+    throw new InvalidRequest('background', "'background' must be a boolean.");
   }
   refuseKept(body);
   if (body['prompt'] !== undefined && body['prompt'] !== null) lost.add('prompt', "'prompt'");
@@ -56,12 +59,6 @@ function refuseKept(body: JsonObject): void {
     throw new InvalidRequest(
       name,
       `This server does not keep conversations: '${name}' is not supported.`,
-    );
-  }
-  if (body['background'] === true) {
-    throw new InvalidRequest(
-      'background',
-      "This server has no background responses: create a job instead, with POST /v1/jobs and the endpoint '/v1/responses'.",
     );
   }
 }

@@ -5,6 +5,7 @@ import type { AnswerFacts } from '../../client-port.ts';
 
 /** Members of a request that its response repeats, with their values if the request has none. */
 const echoed: JsonObject = {
+  background: false,
   instructions: null,
   max_output_tokens: null,
   max_tool_calls: null,
@@ -40,11 +41,15 @@ export function echoOf(body: JsonObject): JsonObject {
   return short;
 }
 
-/** The id of a response, from that of its request, and back. */
+/** The id of a response, from that of its request. */
 export const responseId = (requestId: string): string => `resp_${requestId.replace(/^req_/, '')}`;
 
+/** The id of the request of a response; undefined if it is no id of a response. */
+export const requestIdOf = (id: string): string | undefined =>
+  id.startsWith('resp_') ? id.replace('resp_', 'req_') : undefined;
+
 export type ResponseState = {
-  status: 'in_progress' | 'completed' | 'incomplete' | 'failed';
+  status: 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
   model?: unknown;
   reason?: string | undefined;
   error?: OpenAiError;
@@ -60,7 +65,6 @@ export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObjec
     object: 'response',
     created_at: Math.floor(answer.createdAt / 1000),
     status,
-    background: false,
     error: error ? { code: error.code ?? 'server_error', message: error.message } : null,
     incomplete_details: reason === undefined ? null : { reason },
     ...echoed,
