@@ -3,6 +3,7 @@ import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
 import { gemini } from './gemini/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
+import { passThroughFormats } from './openai-pass-through/formats.ts';
 import { openAiResponses } from './openai-responses/format.ts';
 import type { WireFormat } from './steps.ts';
 
@@ -17,8 +18,10 @@ const formats: Readonly<Record<ProviderApi, WireFormat>> = {
   gemini,
 };
 
+const all: readonly WireFormat[] = [...Object.values(formats), ...passThroughFormats];
+
 export const formatAt = (path: string): WireFormat | undefined =>
-  Object.values(formats).find((format) => format.serves(path));
+  all.find((format) => format.serves(path));
 
 /** The format of a client by its headers, if the path does not determine it. */
 export const formatOf = (headers: IncomingHttpHeaders): WireFormat =>

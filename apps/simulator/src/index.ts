@@ -12,6 +12,7 @@ export {
   tokenAt,
 } from './text.ts';
 export type { TextStyle } from './text.ts';
+export { expectedEmbedding } from './openai-pass-through/formats.ts';
 export { parseModelName } from './model-name.ts';
 export type { ParsedModel } from './model-name.ts';
 export { BEHAVIOURS } from './catalogue.ts';

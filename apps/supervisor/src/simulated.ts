@@ -58,6 +58,11 @@ const aliases: readonly {
     targets: ['tools:pace=30', 'tools:pace=30'],
   },
   {
+    name: 'simulated-embeddings',
+    about: 'vectors, also moderations and rankings',
+    targets: ['healthy', 'healthy'],
+  },
+  {
     name: 'simulated-fallback',
     about: 'the first provider is down, the second answers',
     targets: ['status:code=503', `healthy:${pace}`],

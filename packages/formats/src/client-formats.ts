@@ -13,8 +13,7 @@ const clientFormats: Readonly<Partial<Record<Endpoint, ClientFormat>>> = {
 };
 
 /** The provider's format that is also the client's. */
-const sameFormat: Readonly<Record<Endpoint, ProviderApi>> = {
-  '/v1/chat/completions': 'openai',
+const sameFormat: Readonly<Partial<Record<Endpoint, ProviderApi>>> = {
   '/v1/messages': 'anthropic',
   '/v1/responses': 'openai-responses',
 };

@@ -22,6 +22,8 @@ export type ProviderFormat = {
    * `text`. Readers of a `native` call get `text`.
    */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
+  /** The most values in a complete answer, of which `readWhole` parses as many. Absent: those of `answerBounds`. */
+  maxValues?: number;
   /** Reads a response with an error status, and makes the error for the client. */
   readError(response: ErrorResponse, call: AnsweredCall): ReadError;
   /** Reads the provider's limits from the head of a response with any status. */

@@ -1,10 +1,12 @@
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { withAdditions } from './additions.ts';
 import type { Additions } from './additions.ts';
+import type { Endpoint } from '@millrace/shared/domain/request';
 import { anthropicMessages } from './anthropic-messages/provider.ts';
 import { gemini } from './gemini/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
 import { openAiResponses } from './openai-responses/provider.ts';
+import { passThroughFormats } from './pass-through/provider.ts';
 import type { ProviderFormat } from './port.ts';
 
 /** The formats that a worker uses with providers, by the `api` of a provider in the config. */
@@ -15,12 +17,25 @@ export const providerFormats: Readonly<Record<ProviderApi, ProviderFormat>> = {
   gemini,
 };
 
-const made = new WeakMap<object, ProviderFormat>();
-
 /** The format of a provider, with what its config adds to requests. `provider`: the same object each time. */
-export function formatOf(provider: { readonly api: ProviderApi } & Additions): ProviderFormat {
-  let format = made.get(provider);
-  if (!format)
-    made.set(provider, (format = withAdditions(providerFormats[provider.api], provider)));
-  return format;
+export const formatOf = (provider: Provider): ProviderFormat =>
+  added(providerFormats[provider.api], provider);
+
+/** As `formatOf`, for requests of this endpoint. Undefined: the wire format of the provider has no such API. */
+export function formatFor(provider: Provider, endpoint: Endpoint): ProviderFormat | undefined {
+  const passThrough = passThroughFormats[endpoint];
+  if (!passThrough) return formatOf(provider);
+  return provider.api === 'openai' ? added(passThrough, provider) : undefined;
+}
+
+type Provider = { readonly api: ProviderApi } & Additions;
+
+const made = new WeakMap<object, Map<ProviderFormat, ProviderFormat>>();
+
+function added(format: ProviderFormat, provider: Provider): ProviderFormat {
+  let formats = made.get(provider);
+  if (!formats) made.set(provider, (formats = new Map()));
+  let own = formats.get(format);
+  if (!own) formats.set(format, (own = withAdditions(format, provider)));
+  return own;
 }

@@ -2,6 +2,7 @@ import type { Endpoint } from '@millrace/shared/domain/request';
 import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
 import { messages } from './messages/api.ts';
+import { embeddings, moderations, rerank } from './pass-through/apis.ts';
 import type { ClientApi } from './port.ts';
 import { responses } from './responses/api.ts';
 
@@ -10,6 +11,9 @@ export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   chatCompletions,
   messages,
   responses,
+  embeddings,
+  moderations,
+  rerank,
 ];
 
 const byPath = new Map(clientApis.map((api) => [api.path, api]));

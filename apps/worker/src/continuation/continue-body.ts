@@ -65,4 +65,13 @@ export const promptTokens = (body: string): number =>
   promptMembers.reduce((sum, name) => sum + tokensInJson(memberText(body, name) ?? ''), 0);
 
 /** The members of a body that models read. */
-const promptMembers = ['messages', 'tools', 'functions', 'response_format'];
+const promptMembers = [
+  'messages',
+  'tools',
+  'functions',
+  'response_format',
+  // Of requests that generate no text.
+  'input',
+  'query',
+  'documents',
+];

@@ -1,4 +1,5 @@
 import { requestedModelOf } from '@millrace/shared/domain/request';
+import type { Endpoint } from '@millrace/shared/domain/request';
 import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { AttemptEnded, AttemptStarted } from '@millrace/shared/domain/entry';
@@ -194,7 +195,7 @@ function attemptSpan(report: RunReport, attempt: Ended, providerOf: ProviderOf):
   return {
     spanId: attemptSpanId(id, started.attempt),
     parentSpanId: runSpanId(id, started.run),
-    name: `chat ${started.model}`,
+    name: `${operationOf(report.activation.data.endpoint)} ${started.model}`,
     kind: 'client',
     startedAt: started.at,
     endedAt: ended.at,
@@ -235,6 +236,15 @@ function seamOf(
   };
 }
 
+/** By the semantic conventions of OpenTelemetry, which have none for reranking and moderation. */
+const operations: Readonly<Partial<Record<Endpoint, string>>> = {
+  '/v1/embeddings': 'embeddings',
+  '/v1/moderations': 'moderation',
+  '/v1/rerank': 'rerank',
+};
+
+const operationOf = (endpoint: Endpoint): string => operations[endpoint] ?? 'chat';
+
 /** What spans and metrics of a call have in common. */
 function callAttributes(
   { activation }: RunReport,
@@ -244,7 +254,7 @@ function callAttributes(
   const provider = providerOf(started.provider);
   const address = provider && addressOf(provider.baseUrl);
   return {
-    'gen_ai.operation.name': 'chat',
+    'gen_ai.operation.name': operationOf(activation.data.endpoint),
     'gen_ai.provider.name':
       provider?.api === 'openai-responses' ? 'openai' : (provider?.api ?? started.provider),
     'gen_ai.request.model': started.model,

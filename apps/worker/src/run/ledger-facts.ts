@@ -23,12 +23,12 @@ export function ledgerFacts(
     return span && body.slice(span.start, span.end);
   };
   const user: unknown = JSON.parse(textOf('user') ?? 'null');
-  const messages = textOf('messages');
+  const prompt = textOf('messages') ?? textOf('input') ?? textOf('documents');
   const known: LedgerFacts = {
     attempts: ledger,
     user: typeof user === 'string' ? user.slice(0, maxUserChars) : undefined,
     session: sessionOf(textOf('metadata'), textOf('prompt_cache_key')),
-    promptHash: messages === undefined ? undefined : promptHash(messages),
+    promptHash: prompt === undefined ? undefined : promptHash(prompt),
     rescues,
   };
   return (at) => {

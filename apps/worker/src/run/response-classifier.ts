@@ -37,9 +37,10 @@ export type BodyReader = {
 };
 
 export function createBodyReader(options: BodyReaderOptions): BodyReader {
-  const { head, maxResponseBytes } = options;
+  const { format, head, maxResponseBytes } = options;
+  const { maxValues = answerBounds.values } = format;
   const parts: Buffer[] = [];
-  const meter = createJsonMeter(answerBounds);
+  const meter = createJsonMeter({ ...answerBounds, values: maxValues });
   let size = 0;
   const end = () => classifyBody(options, Buffer.concat(parts));
   return {
@@ -49,7 +50,7 @@ export function createBodyReader(options: BodyReaderOptions): BodyReader {
       if (!isSuccess(head)) return size > maxErrorBytes ? end() : undefined;
       const isTooComplex = meter.push(bytes) !== undefined;
       if (size <= maxResponseBytes && !isTooComplex) return undefined;
-      const most = isTooComplex ? `${answerBounds.values} values` : `${maxResponseBytes} bytes`;
+      const most = isTooComplex ? `${maxValues} values` : `${maxResponseBytes} bytes`;
       const message = `The provider's answer is larger than ${most}.`;
       return { kind: 'fault', fault: { code: 'upstream_response_too_large', message } };
     },

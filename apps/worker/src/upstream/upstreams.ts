@@ -2,7 +2,7 @@ import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/share
 import type { Fault } from '@millrace/shared/domain/fault';
 import { configuredTarget, isPattern } from '@millrace/shared/domain/model-names';
 import { requestedModelOf } from '@millrace/shared/domain/request';
-import type { JobData, Prefill, Target } from '@millrace/shared/domain/request';
+import type { Endpoint, JobData, Prefill, Target } from '@millrace/shared/domain/request';
 import { loadPrices, loadedPrice } from '@millrace/shared/cost/loaded-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import type { Prices } from '@millrace/shared/cost/prices';
@@ -15,7 +15,7 @@ import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
 import { secretsIn } from '@millrace/formats/additions';
 import { isNative } from '@millrace/formats/client-formats';
-import { formatOf, providerFormats } from '@millrace/formats/provider-formats';
+import { formatFor, providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, ClientRequest, RunDeps } from '../run/port.ts';
 import type { DebugLog } from '../debug/call-recorder.ts';
 import type { Upstream } from './call.ts';
@@ -228,7 +228,13 @@ export function createUpstreams(options: UpstreamsOptions) {
       permit.cancel();
       return failedAttempt(notConfigured(target));
     }
-    const isOwnFormat = isNative(activation.data.endpoint, config.api);
+    const { endpoint } = activation.data;
+    const format = formatFor(config, endpoint);
+    if (!format) {
+      permit.cancel();
+      return failedAttempt(unsuited(hasNoApi(requestedModelOf(activation.data), endpoint)));
+    }
+    const isOwnFormat = isNative(endpoint, config.api);
     if (asked?.inexpressible && !isOwnFormat) {
       permit.cancel();
       return failedAttempt(unsuited(asked.inexpressible));
@@ -241,7 +247,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     const attempt = startAttempt({
       dispatcher:
         options.namesRequests && config.simulated ? naming(upstream, activation.id) : upstream,
-      format: formatOf(config),
+      format,
       call: {
         body,
         native: asked && isOwnFormat ? { body: asked.body, turns } : undefined,
@@ -451,6 +457,11 @@ const withWildcards = (holds: Holds, { wildcardOf }: WildcardTargets): Holds => 
 const notConfigured = ({ provider, model }: Target): Fault => ({
   code: 'provider_not_configured',
   message: `This worker's config has no usable provider '${provider}' for '${model}'.`,
+});
+
+const hasNoApi = (model: string, endpoint: Endpoint) => ({
+  message: `The model '${model}' is not supported in the ${endpoint} endpoint.`,
+  param: 'model',
 });
 
 /** As if the provider had rejected the request, which it never gets: other targets may accept it. */

@@ -1,6 +1,6 @@
 import { setMembers, withoutMember } from '@millrace/shared/domain/json-text';
 import { partsOf } from '../base-url.ts';
-import type { ProviderAccount, ProviderCall, ProviderFormat } from '../port.ts';
+import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
 import { prefillMembers, wantsPrefixMark } from './prefill.ts';
@@ -32,19 +32,23 @@ function request(call: ProviderCall) {
   if (typeof streamOptions === 'string') members['stream_options'] = streamOptions;
   if (call.prefill) Object.assign(members, prefillMembers(call));
   const asked = call.isTranslated ? adaptTranslated(call) : call.body;
-  return {
-    path: `${partsOf(call.baseUrl).pathname}/chat/completions`,
-    headers: {
-      'content-type': 'application/json',
-      accept: call.stream ? 'text/event-stream' : 'application/json',
-      'user-agent': 'millrace',
-      ...authorization(call),
-      ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
-      ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
-    },
-    body: setMembers(
-      streamOptions === null ? withoutMember(asked, 'stream_options') : asked,
-      members,
-    ),
-  };
+  return requestTo(
+    '/chat/completions',
+    call,
+    setMembers(streamOptions === null ? withoutMember(asked, 'stream_options') : asked, members),
+  );
 }
+
+/** A request to one of OpenAI's APIs. `path`: after the base URL. */
+export const requestTo = (path: string, call: ProviderCall, body: string): UpstreamRequest => ({
+  path: `${partsOf(call.baseUrl).pathname}${path}`,
+  headers: {
+    'content-type': 'application/json',
+    accept: call.stream ? 'text/event-stream' : 'application/json',
+    'user-agent': 'millrace',
+    ...authorization(call),
+    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
+  },
+  body,
+});

@@ -2,7 +2,14 @@
  * The client APIs, by their paths. The one by which a request came decides the format of its body and of what its
  * readers get; its log is in the inner form.
  */
-export const endpoints = ['/v1/chat/completions', '/v1/messages', '/v1/responses'] as const;
+export const endpoints = [
+  '/v1/chat/completions',
+  '/v1/messages',
+  '/v1/responses',
+  '/v1/embeddings',
+  '/v1/moderations',
+  '/v1/rerank',
+] as const;
 export type Endpoint = (typeof endpoints)[number];
 
 /**

@@ -118,3 +118,9 @@ it('a text in JSON counts the same however its characters are escaped', () => {
     }),
   );
 });
+
+it('a request that generates no text is estimated by its input alone', () => {
+  for (const body of ['{"input":["a","b"]}', '{"query":"a","documents":["b"]}']) {
+    expect(estimateTokens(body)).toBe(Math.ceil(tokensInJson(body)));
+  }
+});

@@ -90,6 +90,10 @@ const tokensPerFile = 1000;
 /** An upper bound: sums of such numbers are exact, here and in Redis. */
 const mostTokens = 1e12;
 
+/** Prompts of requests that generate text, and of those that do not, as embeddings. */
+const generating = ['messages', 'prompt'];
+const measuring = ['input', 'documents'];
+
 /** The answers that a request allows: how many, and the most tokens of each; `longest` is undefined if the body does not say. */
 export type AnswerLimit = { longest: number | undefined; answers: number };
 
@@ -100,6 +104,8 @@ export function readAnswerLimit(body: string): AnswerLimit {
     const value = span ? Number(body.slice(span.start, span.end)) : 0;
     return Number.isInteger(value) && value > 0 ? value : undefined;
   };
+  const has = (name: string) => members.has(name);
+  if (!generating.some(has) && measuring.some(has)) return { longest: 0, answers: 1 };
   return {
     longest: count('max_completion_tokens') ?? count('max_tokens'),
     answers: count('n') ?? 1,
