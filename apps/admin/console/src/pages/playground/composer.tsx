@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import { clientKey, setClientKey } from '../../api/client-key.ts';
 import { Panel } from '../../ui/panel.tsx';
 import { maxMessages } from './draft.ts';
@@ -37,22 +38,12 @@ export function Composer(props: ComposerProps) {
     <Panel class="composer">
       <form onSubmit={submit}>
         <div class="composer-fields">
-          <label>
-            Model
-            <select
-              value={model}
-              onChange={(event) => props.chooseModel(event.currentTarget.value)}
-            >
-              {model === '' && (
-                <option value="">{models || props.needsKey ? 'no model' : 'loading …'}</option>
-              )}
-              {(models ?? (model === '' ? [] : [model])).map((name) => (
-                <option key={name} value={name}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </label>
+          <ModelField
+            models={models}
+            model={model}
+            needsKey={props.needsKey}
+            choose={props.chooseModel}
+          />
           <NumberField
             label="Max tokens"
             value={draft.maxTokens}
@@ -146,6 +137,61 @@ function NumberField(props: {
         value={props.value}
         onInput={(event) => props.set(event.currentTarget.value)}
       />
+    </label>
+  );
+}
+
+/** The option for a name that the list does not have. */
+const another = 'another name';
+
+/** One of the list, or a name that a wildcard serves (`openai/gpt-5`), which is typed. */
+function ModelField(props: {
+  models: readonly string[] | undefined;
+  model: string;
+  needsKey: boolean;
+  choose(name: string): void;
+}) {
+  const { models, model, choose } = props;
+  const [isTyping, setTyping] = useState(false);
+  const isListed = models === undefined || model === '' || models.includes(model);
+  if (isTyping || !isListed) {
+    return (
+      <label>
+        Model
+        <input
+          type="text"
+          spellcheck={false}
+          autocapitalize="off"
+          placeholder="openai/gpt-5, or empty for the list"
+          value={isListed ? '' : model}
+          onChange={(event) => {
+            const name = event.currentTarget.value.trim();
+            setTyping(false);
+            choose(name);
+          }}
+        />
+      </label>
+    );
+  }
+  return (
+    <label>
+      Model
+      <select
+        value={model}
+        onChange={({ currentTarget: { value } }) =>
+          value === another ? setTyping(true) : choose(value)
+        }
+      >
+        {model === '' && (
+          <option value="">{models || props.needsKey ? 'no model' : 'loading …'}</option>
+        )}
+        {(models ?? (model === '' ? [] : [model])).map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+        {models && <option value={another}>{another} …</option>}
+      </select>
     </label>
   );
 }

@@ -30,7 +30,8 @@ export function Playground() {
   const control = useAnswer();
   const session = usePoll<Session>('session');
   const { answer } = control;
-  const model = chooseModel(names ?? [], wanted);
+  // A name that is not in the list may be one that a wildcard serves.
+  const model = wanted === '' ? chooseModel(names ?? [], '') : wanted;
   const isStreaming = answer !== undefined && !isOver(answer.transcript);
   const chaos = session.data?.chaos === true;
 
