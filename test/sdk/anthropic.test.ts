@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import Anthropic from '@anthropic-ai/sdk';
 import type { MessageStreamEvent } from '@anthropic-ai/sdk/resources/messages';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -351,7 +352,22 @@ describe('bad input', () => {
   it.each([
     [{ model: undefined }, 'model'],
     [{ max_tokens: undefined }, 'max_tokens'],
-    [{ max_tokens: 0 }, 'max_tokens'],
+    [{ max_tokens: -1 }, 'max_tokens'],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'text', text: 5 }] }] },
+      'messages.0.content.0.text',
+    ],
+    [
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [{ type: 'document', source: { type: 'content', content: [null] } }],
+          },
+        ],
+      },
+      'messages.0.content.0.source.content.0',
+    ],
     [{ messages: [] }, 'messages'],
     [{ messages: [{ role: 'robot', content: 'x' }] }, 'messages.0.role'],
     [{ messages: [{ role: 'user' }] }, 'messages.0.content'],
@@ -368,7 +384,32 @@ describe('bad input', () => {
     });
   });
 
-  it('an unknown model, a body that is no JSON and a wrong method have errors of this format', async () => {
+  it('a cursor that lies past the end is refused, not answered with an empty message', async () => {
+    const body = { ...asked('openai text'), stream: true };
+    const key = { 'idempotency-key': randomUUID() };
+    const whole = await send(`${fleet.url}/v1/messages`, {
+      headers: { ...key, 'x-millrace-event-ids': 'on' },
+      body,
+    }).ended;
+    const ids = [...whole.text.matchAll(/^id: (.*)$/gm)].map(([, id]) => id);
+    const headers = { ...key, 'last-event-id': ids[12] ?? '' };
+    const rest = await send(`${fleet.url}/v1/messages`, { headers, body }).ended;
+    const at = whole.text.indexOf(`id: ${ids[12]}\n`);
+    expect(rest.text).toBe(whole.text.slice(whole.text.indexOf('\n\n', at) + 2));
+    const ahead = await call(`${fleet.url}/v1/messages`, {
+      headers: { ...key, 'last-event-id': '9-999' },
+      body,
+    });
+    expect([ahead.status, jsonOf(ahead)]).toMatchObject([410, { type: 'error' }]);
+  });
+
+  it('numbers that Python writes are read beside long ones', async () => {
+    const body =
+      '{"model":"openai text","max_tokens":50,"temperature":1.0,"messages":[{"role":"user","content":"1234567890123456"}]}';
+    expect(await call(`${fleet.url}/v1/messages`, { body })).toMatchObject({ status: 200 });
+  });
+
+  it('an unknown model, a body that is no JSON and an unknown path have errors of this format', async () => {
     const unknown = await call(`${fleet.url}/v1/messages`, { body: asked('none') });
     expect([unknown.status, jsonOf(unknown)]).toMatchObject([
       404,
@@ -380,6 +421,8 @@ describe('bad input', () => {
       { type: 'error', error: { type: 'invalid_request_error' } },
     ]);
     expect(broken.headers['request-id']).toMatch(/^req_/);
+    const batches = await call(`${fleet.url}/v1/messages/batches`, { body: {} });
+    expect([batches.status, jsonOf(batches)]).toMatchObject([404, { type: 'error' }]);
   });
 });
 

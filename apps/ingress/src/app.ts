@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import { isLarge } from '@millrace/shared/runtime/large-text';
 import Fastify from 'fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { addressFilter } from './auth/addresses.ts';
 import type { Principal } from './auth/api-keys.ts';
 import { adminRoutes } from './api/admin/routes.ts';
@@ -32,6 +32,7 @@ import { connectHandler, malformedHandler } from './server/malformed.ts';
 import type { Refuse } from './server/malformed.ts';
 import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
+import { clientApis } from './api/client-apis.ts';
 import { countTokensRoute } from './api/messages/count-tokens.ts';
 import { modelRoutes } from './api/models.ts';
 import { responseRoutes } from './api/responses/routes.ts';
@@ -137,12 +138,23 @@ function answerErrors(app: FastifyInstance, { refused, onError }: Services): voi
     // The rest of the body is still arriving.
     if (status === 413 || error.code === 'request_too_deep') discardBody(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
-    const { errorBody = openAiErrorBody, errorHead } = request.routeOptions.config;
+    const { errorBody, errorHead } = formOfError(request);
     return reply
       .code(status)
       .headers({ ...errorHead?.(request.id), ...headers })
       .send(errorBody(withRequestId(error, request.id), status));
   });
+}
+
+/** The API of the route, or that of the path or the headers where there is no route. */
+function formOfError({ routeOptions, url, headers }: FastifyRequest) {
+  const { errorBody, errorHead } = routeOptions.config;
+  if (errorBody) return { errorBody, errorHead };
+  const api = clientApis.find(
+    ({ path }) =>
+      url.startsWith(path) || (path === '/v1/messages' && 'anthropic-version' in headers),
+  );
+  return { errorBody: api?.errorBody ?? openAiErrorBody, errorHead: api?.head };
 }
 
 /** Bodies stay text and are sent upstream byte for byte, so they must be valid UTF-8. */

@@ -10,9 +10,9 @@ import type { JsonObject } from '@millrace/shared/domain/json';
  *   client's body ──────────────▶ the same format            `NativeCall`: the bytes, edited in place
  *
  *   provider's events ──▶ chunks of the log ──▶ AnswerEncoder ──▶ client's events
- *   provider's events ──▶ chunks with a member `native` ──▶ the same events
+ *   provider's events ──▶ chunks with `nativeMember` ──▶ the same events
  *
- * A chunk has `native`, the provider's event, only where client and provider use the same format and the chunk does not
+ * A chunk has the provider's event (`nativeMember`) only where client and provider use the same format and the chunk does not
  * say everything. An attempt that continues an answer of another attempt has none.
  *
  * To add a format: a folder with an object of this type, its path in `endpoints` (domain/request.ts), its line in
@@ -78,5 +78,5 @@ export class InvalidRequest extends Error {
   }
 }
 
-/** The member of a chunk with the provider's event. */
-export const nativeMember = 'native';
+/** The member of a chunk with the provider's event; no provider has a member of this name. */
+export const nativeMember = 'x_millrace_event';

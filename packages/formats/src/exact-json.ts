@@ -4,12 +4,16 @@
  */
 export function parseExactly(text: string): unknown {
   // A reviver takes several times as long as parsing, and hardly any text has such a number.
-  if (!/\d{16}/.test(text)) return JSON.parse(text) as unknown;
+  if (!long.test(text)) return JSON.parse(text) as unknown;
   return parse(text, (_key, value, { source }) => {
     if (typeof value !== 'number' || source === undefined) return value;
-    return JSON.stringify(value) === source ? value : raw(source);
+    // A number with few digits may only be written in another way, as `1.0`.
+    return !long.test(source) || JSON.stringify(value) === source ? value : raw(source);
   });
 }
+
+/** The digits that a double may not hold. */
+const long = /\d{16}/;
 
 type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown;
 

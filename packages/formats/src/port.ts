@@ -89,7 +89,7 @@ export type AnswerSink = {
   /**
    * Any other chunk, with its JSON text. `visible`: a reader would see a part of it. It never has a usage, or
    * a finish_reason of a choice that had one. A chunk of a `native` call has the provider's event in its member
-   * `native` (client-port.ts), where the chunk itself does not say all that the event says.
+   * `nativeMember` (client-port.ts), where the chunk itself does not say all that the event says.
    */
   chunk(text: string, chunk: unknown, visible: boolean): void;
   /** The chunk with only the usage so far; of several, the last one counts. */

@@ -56,7 +56,8 @@ export const keyEnded = 'the API key of its client ended';
 
 /** Opens the exchange of a call, whose client leaves when its response closes. */
 export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerWriter): void {
-  const { api, prepared, reply, services, after } = call;
+  // The closures below live as long as the answer, and must not keep `prepared`, which has the body.
+  const { api, prepared, reply, services, after, facts } = call;
   const { meta } = prepared;
   // The events of such an API depend on all lines before.
   const from = api.encodeEvents ? logStart : after;
@@ -85,7 +86,7 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
       released: () => reply.request.releaseBody(),
       joined(id) {
         Object.assign(progress, { id, replayed: true });
-        Object.assign(call.facts, { id });
+        Object.assign(facts, { id });
         adoptId(reply, id);
       },
       lines: writer.lines,

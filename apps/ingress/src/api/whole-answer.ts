@@ -7,12 +7,12 @@ import { noteAttempt, readFailed } from './progress.ts';
 
 /** An answer in one piece. Nothing of it is sent before its end, so it can be restarted. */
 export function wholeAnswer({ call, progress, head, sendError }: AnswerContext): AnswerWriter {
-  const { api, reply, services } = call;
+  const { api, reply, services, facts } = call;
   const response = reply.raw;
   let result: Result | undefined;
 
   function send(): void {
-    const { contentType, body } = api.encodeWhole(result ?? emptyResult, call.facts);
+    const { contentType, body } = api.encodeWhole(result ?? emptyResult, facts);
     response.writeHead(200, {
       'content-type': contentType,
       'content-length': Buffer.byteLength(body),
@@ -40,8 +40,10 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
       return 'again';
     },
     fail: sendError,
-    held: () => (result?.body.length ?? 0) + response.writableLength,
+    held: () => (result ? sizeOf(result) : 0) + response.writableLength,
   };
 }
+
+const sizeOf = ({ body, native = '' }: Result): number => body.length + native.length;
 
 const emptyResult: Result = { contentType: 'application/json', body: '{}' };

@@ -61,19 +61,24 @@ export function createExchanges(deps: ExchangeDeps): Exchanges {
         reads: prepared.inbox !== undefined,
         continues: !sameEntryId(after, logStart),
       });
-      const driver = new Driver(deps, client, { meta, state, after: from });
+      const driver = new Driver(deps, client, { meta, state, after, from });
       driver.charge(prepared).catch(deps.onError);
       return driver;
     },
     read({ meta }, client, after) {
-      const driver = new Driver(deps, client, { meta, state: beginReading(meta.id), after });
+      const driver = new Driver(deps, client, {
+        meta,
+        state: beginReading(meta.id),
+        after,
+        from: after,
+      });
       driver.openReader();
       return driver;
     },
   };
 }
 
-type Begin = { meta: Readonly<RequestMeta>; state: State; after: EntryId };
+type Begin = { meta: Readonly<RequestMeta>; state: State; after: EntryId; from: EntryId };
 
 /** Dispatches events to the exchange's state machine and executes its effects. */
 class Driver implements Exchange {
@@ -88,18 +93,21 @@ class Driver implements Exchange {
   /** The creation of the request has begun. */
   #isSent = false;
   #state: State;
+  /** The client has the lines up to this one. */
+  readonly #after: EntryId;
   /** Where the reader begins. */
-  #after: EntryId;
+  #from: EntryId;
   #reader: Reader | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
   readonly #drained = new Set<() => void>();
 
-  constructor(deps: ExchangeDeps, client: Client, { meta, state, after }: Begin) {
+  constructor(deps: ExchangeDeps, client: Client, { meta, state, after, from }: Begin) {
     this.#deps = deps;
     this.#client = client;
     this.#meta = meta;
     this.#state = state;
     this.#after = after;
+    this.#from = from;
   }
 
   get id(): string {
@@ -164,7 +172,7 @@ class Driver implements Exchange {
     const { relay, config } = this.#deps;
     this.#client.opening?.();
     const life = readerLife(this.#meta, config);
-    this.#reader = relay.open(this.id, this.#after, this.#sink(), life);
+    this.#reader = relay.open(this.id, this.#from, this.#sink(), life);
   }
 
   #dispatch(event: Event): void {
@@ -312,7 +320,9 @@ class Driver implements Exchange {
     }
     const start = startOf(described, this.#after);
     if (start.kind === 'ahead') return refuse('cursor_ahead');
-    this.#after = start.kind === 'finished' ? start.before : start.after;
+    // A reader that has to begin earlier gets the terminal entry anyway.
+    if (start.kind === 'finished' && sameEntryId(this.#from, this.#after))
+      this.#from = start.before;
     this.#dispatch({ kind: 'subscribed' });
     return undefined;
   }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assembleCompletion } from '@millrace/formats/openai-chat/completion';
+import { nativeMember } from '@millrace/formats/client-port';
 import { redactBody, redactSink } from './answer-redaction.ts';
 
 const secret = 'sk-test-4f9Qm27LxZ81TbWv';
@@ -53,6 +54,28 @@ const pieces = (text: string, size: number): Delta[] =>
   (text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((content) => ({ content }));
 
 describe('the key in a streamed answer', () => {
+  it('is taken out where only the provider’s own event has it, over several pieces', () => {
+    const texts: string[] = [];
+    const fail = () => expect.unreachable();
+    const sink = redactSink(
+      { plain: fail, usage: fail, chunk: (text) => void texts.push(text) },
+      secret,
+    );
+    for (const piece of [secret.slice(0, 12), secret.slice(12), ' end']) {
+      const event = { type: 'x', delta: { partial_json: piece } };
+      const chunk = { ...deltaChunk({}), [nativeMember]: event };
+      sink.chunk(JSON.stringify(chunk), chunk, false);
+    }
+    const said = texts.map((text) => {
+      const { [nativeMember]: event } = JSON.parse(text) as Record<
+        string,
+        { delta: { partial_json: string } }
+      >;
+      return event?.delta.partial_json ?? '';
+    });
+    expect(said.join('')).toBe('sk-test-*** end');
+  });
+
   it.each([1, 2, 3, 5, 8, 12, 30])('is taken out where it comes in pieces of %i', (size) => {
     const { content } = send(pieces(`It is ${secret}, or ${secret}${secret}!`, size));
     expect(content).toMatch(/^It is (sk-test-)?\*\*\*, or (sk-test-)?\*\*\*(sk-test-)?\*\*\*!$/);

@@ -100,7 +100,7 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       const clean = replace(chunk, '', (place, one) => {
         // Texts outside of choices, such as the id, are the same in every chunk and not part of a longer
         // text.
-        if (!place.startsWith('choices.')) return one;
+        if (!place.startsWith('choices.') && !place.startsWith(eventDelta)) return one;
         if (one !== '') nextPaths.add(place);
         const isEnd = ends.some((choice) => place.startsWith(choice));
         const shown = match(place, one) + (isEnd ? (matchers.get(place)?.flush() ?? '') : '');
@@ -109,15 +109,23 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       });
       if (wasHolding && isJsonObject(clean)) writeHeld(clean, nextPaths);
       if (isChanged) {
-        // The provider's own event has the text that was changed.
-        const { [nativeMember]: _native, ...changed } = clean as JsonObject;
-        const shown = mapTexts(changed, hide, maxDepth);
+        const shown = mapTexts(withoutStaleEvent(clean as JsonObject), hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';
         sink.chunk(JSON.stringify(shown), shown, isVisible);
       } else sink.chunk(text, chunk, visible);
     },
     usage: (text) => sink.usage(hide(text)),
   };
+}
+
+/** The path of the texts in a provider's own event. */
+const eventDelta = `${nativeMember}.delta.`;
+
+/** Without the provider's event, which has the text as it was before, unless only the event has a text. */
+function withoutStaleEvent({ [nativeMember]: event, ...chunk }: JsonObject): JsonObject {
+  return event !== undefined && visibility(chunk) === 'empty'
+    ? { ...chunk, [nativeMember]: event }
+    : chunk;
 }
 
 /** A complete answer without the key, as JSON text; the same text if the key is not in it. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import { clientFormatOf, innerRequest } from '@millrace/formats/client-formats';
 import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
 import type { TerminalKind } from '@millrace/shared/domain/entry';
@@ -166,6 +167,7 @@ class ActiveRun {
     this.history = history;
     this.run = sealed.run;
     const writer = this.openLog(sealed, history);
+    if (isLarge(sealed.body)) await nextTurn();
     const { body, asked } = readRequest(activation, sealed.body);
     const conclusion = await runAttempts({
       activation,

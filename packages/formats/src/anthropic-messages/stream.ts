@@ -144,7 +144,11 @@ class MessageDecoder implements AnswerDecoder {
     const reason = finishReasonOf(delta['stop_reason']);
     if (reason === undefined || this.finished) return undefined;
     this.finishReason = reason;
+    const { native } = this;
+    // What blocks still add is no part of this event.
+    this.native = undefined;
     for (const rest of this.blocks.end()) this.show(rest);
+    this.native = native;
     const refusal = refusalOf(delta['stop_details']);
     this.write(this.writer ?? this.begin({}), refusal === undefined ? {} : { refusal }, reason);
     return undefined;

@@ -304,7 +304,7 @@ class SocketRequest implements Client {
 
   reset(reason: string): 'again' {
     this.send(resetEvent(reason));
-    this.#events = jobEvents(this.#options.meta, logStart);
+    this.#events = jobEvents({ ...this.#options.meta, id: this.#id }, logStart);
     return 'again';
   }
 

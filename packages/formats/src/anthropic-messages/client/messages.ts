@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { Inexpressible } from './inexpressible.ts';
@@ -56,6 +56,9 @@ function blocksOf(content: unknown, param: string): Block[] {
     if (typeof type !== 'string') {
       throw new InvalidRequest(`${place}.type`, `${place}.type: Field required`);
     }
+    if (type === 'text' && typeof block['text'] !== 'string') {
+      throw new InvalidRequest(`${place}.text`, `${place}.text: Input should be a valid string`);
+    }
     return { ...block, type };
   });
 }
@@ -74,7 +77,8 @@ function userMessages(blocks: readonly Block[], param: string, lost: Inexpressib
     if (typeof id !== 'string') {
       throw new InvalidRequest(`${place}.tool_use_id`, `${place}.tool_use_id: Field required`);
     }
-    const inside = content === undefined ? [] : blocksOf(content, `${place}.content`);
+    const inside =
+      content === undefined || content === null ? [] : blocksOf(content, `${place}.content`);
     results.push({ role: 'tool', tool_call_id: id, content: joinTexts(inside) });
     for (const one of inside) if (one.type !== 'text') parts.push(...userPart(one, place, lost));
   }
@@ -94,7 +98,7 @@ function userPart(block: Block, param: string, lost: Inexpressible): JsonObject[
       break;
     }
     case 'document': {
-      const part = documentPart(block);
+      const part = documentPart(block, param);
       if (part) return [part];
       break;
     }
@@ -115,13 +119,12 @@ function urlOf(source: unknown): string | undefined {
   return `data:${String(mediaType)};base64,${data}`;
 }
 
-function documentPart({ source, title }: Block): JsonObject | undefined {
+function documentPart({ source, title }: Block, param: string): JsonObject | undefined {
   if (!isJsonObject(source)) return undefined;
   const { type, data, content } = source;
   if (type === 'text' && typeof data === 'string') return { type: 'text', text: data };
   if (type === 'content') {
-    const inside = typeof content === 'string' ? content : joinTexts(itemsOf(content) as Block[]);
-    return { type: 'text', text: inside };
+    return { type: 'text', text: joinTexts(blocksOf(content ?? [], `${param}.source.content`)) };
   }
   // OpenAI takes a file as data only.
   const url = type === 'base64' ? urlOf(source) : undefined;

@@ -24,9 +24,13 @@ export function toInner(body: JsonObject): InnerRequest {
     throw new InvalidRequest('model', 'model: Input should be a valid string');
   }
   if (maxTokens === undefined) throw new InvalidRequest('max_tokens', 'max_tokens: Field required');
-  if (!Number.isInteger(maxTokens) || Number(maxTokens) < 1) {
-    throw new InvalidRequest('max_tokens', 'max_tokens: Input should be a positive integer');
+  if (!Number.isSafeInteger(maxTokens) || Number(maxTokens) < 0) {
+    throw new InvalidRequest(
+      'max_tokens',
+      'max_tokens: Input should be a valid integer, 0 or more',
+    );
   }
+  if (maxTokens === 0) lost.add('max_tokens', 'answers of no tokens, which fill its cache');
   if (messages === undefined) throw new InvalidRequest('messages', 'messages: Field required');
   if (!Array.isArray(messages)) {
     throw new InvalidRequest('messages', 'messages: Input should be a valid array');
@@ -34,7 +38,7 @@ export function toInner(body: JsonObject): InnerRequest {
   if (messages.length === 0) {
     throw new InvalidRequest('messages', 'messages: at least one message is required');
   }
-  if (stream !== undefined && typeof stream !== 'boolean') {
+  if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
     throw new InvalidRequest('stream', 'stream: Input should be a valid boolean');
   }
   lost.members(body, ['container', 'mcp_servers']);

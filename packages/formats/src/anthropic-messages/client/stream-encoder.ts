@@ -14,7 +14,7 @@ import { nativeMember } from '../../client-port.ts';
 import type { AnswerEncoder, AnswerFacts, FormatEvent } from '../../client-port.ts';
 import { errorBody } from './error.ts';
 import { fromInnerUsage, messageId, stopReasonOf } from './usage.ts';
-import { reasoningOf, textOf } from './whole-encoder.ts';
+import { cleanCallId, reasoningOf, textOf } from './whole-encoder.ts';
 
 /** Writes the events of a message. */
 export const encodeStream = (answer: AnswerFacts): AnswerEncoder => new MessageEncoder(answer);
@@ -25,7 +25,8 @@ type OpenBlock = { type: 'text' | 'thinking' | 'tool_use' | 'native'; index: num
 type Call = { id: unknown; name: unknown; json: string };
 
 const event = (data: JsonObject): FormatEvent => ({
-  name: String(data['type']),
+  // A provider's own event may have any type.
+  name: String(data['type']).replaceAll(/[^\w.-]/g, '_'),
   data: JSON.stringify(data),
 });
 
@@ -39,10 +40,13 @@ class MessageEncoder implements AnswerEncoder {
   /** The call whose block is open, by its index in the inner form. */
   private openCall: number | undefined;
   private readonly waitingCalls = new Map<number, Call>();
+  /** Texts that came while a call was open. */
+  private textsAfterCalls: ['text' | 'thinking', string][] = [];
+  private hasCalls = false;
   private finishReason: string | undefined;
   /** The provider's own `message_delta`. */
   private nativeEnd: JsonObject | undefined;
-  private latestUsage: JsonObject = {};
+  private latestUsage: JsonObject = fromInnerUsage({});
   /** The text of chunks that only add content. */
   private template: ChunkTemplate | undefined;
 
@@ -82,7 +86,7 @@ class MessageEncoder implements AnswerEncoder {
       ...native,
       type: 'message_delta',
       delta: delta ?? {
-        stop_reason: stopReasonOf(this.finishReason ?? 'stop'),
+        stop_reason: this.stopReason(),
         stop_sequence: null,
       },
       usage: { ...this.latestUsage, ...(isJsonObject(native?.['usage']) ? native['usage'] : {}) },
@@ -155,7 +159,7 @@ class MessageEncoder implements AnswerEncoder {
         if (this.open) this.push({ ...native, index: this.open.index });
         return;
       case 'content_block_stop':
-        this.closeBlocks();
+        // Written with the next event: until then, keep-alives have an open block.
         return;
       case 'message_delta':
         this.nativeEnd = { ...this.nativeEnd, ...native };
@@ -179,6 +183,11 @@ class MessageEncoder implements AnswerEncoder {
       for (const [at, call] of itemsOf(delta['tool_calls']).entries()) {
         if (isJsonObject(call)) this.addCall(call, at);
       }
+      // The predecessor of tool calls has no id.
+      const { function_call: only } = delta;
+      if (isJsonObject(only)) {
+        this.addCall({ id: `call_${this.answer.id}`, function: only }, 0);
+      }
     }
     for (const { index, reason } of finishReasons(chunk)) {
       if (index === 0) this.finishReason = reason;
@@ -187,6 +196,11 @@ class MessageEncoder implements AnswerEncoder {
 
   private addText(type: 'text' | 'thinking', text: string): void {
     if (text === '') return;
+    // Blocks do not interleave, and the rest of the call may follow.
+    if (this.openCall !== undefined) {
+      this.textsAfterCalls.push([type, text]);
+      return;
+    }
     const { open } = this;
     if (open?.type !== type) {
       const block = type === 'text' ? { type, text: '' } : { type, thinking: '', signature: '' };
@@ -201,24 +215,34 @@ class MessageEncoder implements AnswerEncoder {
     const index = typeof call['index'] === 'number' ? call['index'] : place;
     const called = isJsonObject(call['function']) ? call['function'] : {};
     const json = typeof called['arguments'] === 'string' ? called['arguments'] : '';
-    const waiting = this.waitingCalls.get(index);
     const isOfNative = this.open?.type === 'tool_use' && this.openCall === undefined;
     if (this.openCall === index || (isOfNative && called['name'] === undefined)) {
       this.addArguments(json);
       return;
     }
-    if (waiting) waiting.json += json;
-    else this.waitingCalls.set(index, { id: call['id'], name: called['name'], json });
-    if (this.openCall === undefined) this.openNextCall();
+    const waiting = this.waitingCalls.get(index) ?? { id: undefined, name: undefined, json: '' };
+    this.waitingCalls.set(index, {
+      id: waiting.id ?? call['id'],
+      name: waiting.name ?? called['name'],
+      json: waiting.json + json,
+    });
+    if (this.openCall === undefined) this.openNextCall((one) => typeof one.name === 'string');
   }
 
-  private openNextCall(): void {
+  /** Opens the first call that waits, if it `mayOpen`. */
+  private openNextCall(mayOpen: (call: Call) => boolean): void {
     const [next] = this.waitingCalls;
-    if (!next) return;
+    if (!next || !mayOpen(next[1])) return;
     const [index, { id, name, json }] = next;
     this.waitingCalls.delete(index);
-    this.openBlock('tool_use', { type: 'tool_use', id, name, input: {} });
+    this.openBlock('tool_use', {
+      type: 'tool_use',
+      id: cleanCallId(id, this.blocks),
+      name: String(name ?? ''),
+      input: {},
+    });
     this.openCall = index;
+    this.hasCalls = true;
     this.addArguments(json);
   }
 
@@ -242,9 +266,19 @@ class MessageEncoder implements AnswerEncoder {
   private closeBlocks(): void {
     this.closeOpen();
     while (this.waitingCalls.size > 0) {
-      this.openNextCall();
+      this.openNextCall(() => true);
       this.closeOpen();
     }
+    const texts = this.textsAfterCalls;
+    this.textsAfterCalls = [];
+    for (const [type, text] of texts) this.addText(type, text);
+    this.closeOpen();
+  }
+
+  /** Clients of tools go on if the reason says so; some providers say `stop` beside calls. */
+  private stopReason(): string {
+    const reason = stopReasonOf(this.finishReason ?? 'stop');
+    return reason === 'end_turn' && this.hasCalls ? 'tool_use' : reason;
   }
 
   private closeOpen(): void {

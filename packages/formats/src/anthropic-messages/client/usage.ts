@@ -16,11 +16,11 @@ export function fromInnerUsage(usage: JsonObject): JsonObject {
   const read = count(member(usage['prompt_tokens_details'], 'cached_tokens'));
   const written = count(own['cache_creation_input_tokens']);
   return {
+    ...own,
     input_tokens: Math.max(0, count(usage['prompt_tokens']) - read - written),
     cache_creation_input_tokens: written,
     cache_read_input_tokens: read,
     output_tokens: count(usage['completion_tokens']),
-    ...own,
   };
 }
 
