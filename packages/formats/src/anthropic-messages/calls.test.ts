@@ -57,7 +57,7 @@ it('tool calls come back from Anthropic as they went there', () => {
       );
       expect(assembleCompletion(chunks)!.choices[0]!.message.tool_calls).toEqual(asked);
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });
 

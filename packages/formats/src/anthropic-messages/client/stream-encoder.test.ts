@@ -24,25 +24,29 @@ function encode(...chunks: string[]): Data[] {
 
 /** The blocks as a client assembles them; throws on events that are out of order. */
 function blocksOf(events: readonly Data[]): unknown[] {
-  const blocks: Record<string, unknown>[] = [];
-  let open = -1;
-  for (const { type, index, content_block: block, delta } of events) {
+  const blocks: Record<string, string>[] = [];
+  let open: Record<string, string> | undefined;
+  const check = (isInOrder: boolean, { type }: Data) => {
+    if (!isInOrder) throw new Error(`${type} is out of order`);
+  };
+  for (const event of events) {
+    const { type, index, content_block: block, delta } = event;
     if (type === 'content_block_start') {
-      expect([open, index]).toEqual([-1, blocks.length]);
-      blocks.push({ ...(block as object) });
-      open = blocks.length - 1;
+      check(!open && index === blocks.length, event);
+      open = { ...(block as Record<string, string>) };
+      blocks.push(open);
     } else if (type === 'content_block_stop') {
-      expect(index).toBe(open);
-      open = -1;
+      check(index === blocks.length - 1, event);
+      open = undefined;
     } else if (type === 'content_block_delta') {
-      expect(index).toBe(open);
+      check(open !== undefined && index === blocks.length - 1, event);
       const { type: _, ...pieces } = delta as Record<string, string>;
       for (const [name, piece] of Object.entries(pieces)) {
-        blocks[open]![name] = String(blocks[open]![name] ?? '') + piece;
+        if (open) open[name] = (open[name] ?? '') + piece;
       }
     }
   }
-  expect(open).toBe(-1);
+  if (open) throw new Error('a block has no end');
   return blocks;
 }
 

@@ -238,7 +238,7 @@ class MessageEncoder implements AnswerEncoder {
     this.openBlock('tool_use', {
       type: 'tool_use',
       id: cleanCallId(id, this.blocks),
-      name: String(name ?? ''),
+      name: typeof name === 'string' ? name : '',
       input: {},
     });
     this.openCall = index;
