@@ -271,6 +271,28 @@ it('a response whose worker is killed goes on, with its numbers', async () => {
   expect(numbers).toEqual([...numbers.keys()]);
 });
 
+it('tools in a namespace are called by their own names, beside tools that a provider would run', async () => {
+  const tools = [
+    { type: 'namespace', name: 'city', description: 'about a city', tools: [weather] },
+    { type: 'web_search' },
+  ];
+  const { response } = await stream('openai tools', { tools });
+  const calls = response.output.filter((item) => item.type === 'function_call');
+  expect(calls).toMatchObject([0, 1].map(() => ({ name: 'get_weather', namespace: 'city' })));
+  const output = calls.map((one) => ({
+    type: 'function_call_output' as const,
+    call_id: one.call_id,
+    output: 'sunny',
+  }));
+  const input = [{ role: 'user' as const, content: 'hello' }, ...calls, ...output];
+  await call(`${fleet.url}/v1/responses`, { body: { model: 'openai tools', input, tools } });
+  const { messages } = lastBody('primary', 'tools:calls=2,reasoning=3') as {
+    messages: { tool_calls?: { function: { name: string } }[] }[];
+  };
+  const names = messages[1]?.tool_calls?.map(({ function: called }) => called.name);
+  expect(names).toEqual(['city__get_weather', 'city__get_weather']);
+});
+
 describe('a response in the background', () => {
   it('is answered at once, and read when it is complete', async () => {
     const made = await client.responses.create({

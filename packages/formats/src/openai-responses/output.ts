@@ -2,6 +2,7 @@ import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import type { Delta } from '../openai-chat/chunk-writer.ts';
 import { newCallId } from '../openai-chat/identity.ts';
+import { joinedName } from './namespace.ts';
 import { reasoningDetail } from './reasoning.ts';
 
 /** `logprobs`: those of the delta's content, in the form of a chat completion. */
@@ -227,11 +228,12 @@ export class OutputReader {
   }
 
   private takeCall(type: Call['type'], place: string, item: JsonObject, text: unknown): Step {
-    const { name, call_id: id } = item;
+    const { name: own, namespace, call_id: id } = item;
     // Some gateways give all items the same index.
     const known = this.calls.get(place);
     if (known && known.id === id) return this.completeArguments(place, text);
-    if (typeof name !== 'string' || name === '') return 'damaged';
+    if (typeof own !== 'string' || own === '') return 'damaged';
+    const name = joinedName(own, namespace);
     const index = this.callCount++;
     this.calls.set(place, { index, id, type, sent: '' });
     const given = typeof id === 'string' && id !== '' ? id : newCallId();

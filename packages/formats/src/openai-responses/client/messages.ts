@@ -1,6 +1,7 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
+import { joinedName } from '../namespace.ts';
 import { reasoningDetail } from '../reasoning.ts';
 import type { Inexpressible } from './inexpressible.ts';
 
@@ -119,10 +120,11 @@ class InputReader {
   }
 
   private takeCall(item: JsonObject, param: string): void {
-    const { type, call_id: id, name, arguments: json, input } = item;
-    if (typeof id !== 'string' || typeof name !== 'string') {
+    const { type, call_id: id, name: own, namespace, arguments: json, input } = item;
+    if (typeof id !== 'string' || typeof own !== 'string') {
       throw new InvalidRequest(param, `'${param}' must have a 'call_id' and a 'name'.`);
     }
+    const name = joinedName(own, namespace);
     const calls = (this.openTurn().tool_calls ??= []);
     calls.push(
       type === 'function_call'

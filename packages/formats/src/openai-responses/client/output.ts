@@ -9,6 +9,9 @@ export type Part = {
   logprobs: unknown[];
 };
 
+/** The name of the tool, and its namespace if it has one. */
+export type Called = { name: unknown; namespace?: string };
+
 /** An output item while it is sent. */
 export type Item = {
   /** Its position in the output. */
@@ -19,7 +22,7 @@ export type Item = {
   | { kind: 'message'; parts: Part[] }
   /** `encrypted` is empty if it has not come. */
   | { kind: 'reasoning'; json: string; encrypted: string }
-  | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; name: unknown; json: string }
+  | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; called: Called; json: string }
 );
 
 export const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
@@ -52,10 +55,10 @@ export function itemOf(item: Item, isWhole: boolean): JsonObject {
       return { id, type: kind, summary, ...own };
     }
     default: {
-      const { callId, name, json } = item;
+      const { callId, called, json } = item;
       const given = isWhole ? unescaped(json) : '';
       const text = kind === 'function_call' ? { arguments: given } : { input: given };
-      return { id, type: kind, status, call_id: callId, name, ...text };
+      return { id, type: kind, status, call_id: callId, ...called, ...text };
     }
   }
 }

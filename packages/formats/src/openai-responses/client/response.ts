@@ -1,5 +1,5 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import type { AnswerFacts } from '../../client-port.ts';
 
@@ -30,16 +30,27 @@ const echoed: JsonObject = {
 /** Characters of what a response repeats, as JSON; of a larger request it leaves out the instructions and the tools. */
 const maxEcho = 64 * 1024;
 
-/** What a response repeats of this request. */
+/** What the answer needs of its request: the members that a response repeats, and the names of its tools' namespaces. */
 export function echoOf(body: JsonObject): JsonObject {
   const names = Object.keys(echoed).filter(
     (name) => body[name] !== undefined && body[name] !== null,
   );
   const own = Object.fromEntries(names.map((name) => [name, body[name]]));
-  if (JSON.stringify(own).length <= maxEcho) return own;
   const { instructions: _, tools: __, ...short } = own;
-  return short;
+  const namespaces = itemsOf(body['tools']).flatMap((tool) =>
+    isJsonObject(tool) && tool['type'] === 'namespace' ? [tool['name']] : [],
+  );
+  return {
+    ...(JSON.stringify(own).length <= maxEcho ? own : short),
+    ...(namespaces.length > 0 && { [namespacesMember]: namespaces }),
+  };
 }
+
+const namespacesMember = 'namespaces';
+
+/** The namespaces of the request's tools. */
+export const namespacesOf = ({ echo }: AnswerFacts): readonly unknown[] =>
+  isJsonObject(echo) ? itemsOf(echo[namespacesMember]) : [];
 
 /** The id of a response, from that of its request. */
 export const responseId = (requestId: string): string => `resp_${requestId.replace(/^req_/, '')}`;
@@ -60,6 +71,7 @@ export type ResponseState = {
 /** A response object, complete or as it begins. */
 export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObject {
   const { status, model, reason, error, output = [], usage } = state;
+  const { [namespacesMember]: _, ...echo } = isJsonObject(answer.echo) ? answer.echo : {};
   return {
     id: responseId(answer.id),
     object: 'response',
@@ -68,7 +80,7 @@ export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObjec
     error: error ? { code: error.code ?? 'server_error', message: error.message } : null,
     incomplete_details: reason === undefined ? null : { reason },
     ...echoed,
-    ...(isJsonObject(answer.echo) && answer.echo),
+    ...echo,
     model: typeof model === 'string' && model !== '' ? model : answer.model,
     output,
     usage: usage ?? null,

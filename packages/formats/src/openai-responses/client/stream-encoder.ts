@@ -12,10 +12,11 @@ import {
 import { contentIn, templateOf } from '../../openai-chat/chunk-template.ts';
 import type { ChunkTemplate } from '../../openai-chat/chunk-template.ts';
 import type { AnswerEncoder, AnswerFacts, FormatEvent } from '../../client-port.ts';
+import { splitName } from '../namespace.ts';
 import { reasoningFormat } from '../reasoning.ts';
 import { annotationsIn, escaped, itemOf, partOf, summaryOf, unescaped } from './output.ts';
 import type { Item, Part } from './output.ts';
-import { endOf, fromInnerUsage, responseOf } from './response.ts';
+import { endOf, fromInnerUsage, namespacesOf, responseOf } from './response.ts';
 import type { ResponseState } from './response.ts';
 
 /**
@@ -266,7 +267,8 @@ export class ResponseEncoder implements AnswerEncoder {
   private beginCall(index: number, callId: unknown, name: unknown, isCustom: boolean): Item {
     for (const { data, id } of this.unplaced.splice(0)) this.openReasoning(id).encrypted = data;
     const kind = isCustom ? 'custom_tool_call' : 'function_call';
-    const item: Item = { ...this.newItem(isCustom ? 'ctc' : 'fc'), kind, callId, name, json: '' };
+    const called = splitName(name, namespacesOf(this.answer));
+    const item: Item = { ...this.newItem(isCustom ? 'ctc' : 'fc'), kind, callId, called, json: '' };
     this.calls.set(index, this.open(item));
     return item;
   }
@@ -309,8 +311,8 @@ export class ResponseEncoder implements AnswerEncoder {
         }
         break;
       case 'function_call': {
-        const { name, json } = item;
-        const done = { ...place, name, arguments: unescaped(json) };
+        const { called, json } = item;
+        const done = { ...place, name: called.name, arguments: unescaped(json) };
         this.push('response.function_call_arguments.done', done);
         break;
       }
