@@ -206,6 +206,7 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
   return {
     [name]: { api: 'openai', baseUrl: `${url}/v1`, ...care },
     [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url, ...care },
+    [`${name}-gemini`]: { api: 'gemini', baseUrl: url, ...care },
     [`${name}-responses`]: { api: 'openai-responses', baseUrl: `${url}/v1`, ...care },
   };
 };

@@ -27,7 +27,9 @@ export async function startRawProvider(
         return;
       }
       received.push({ headers: request.headers, body: text });
-      const { model } = JSON.parse(text) as { model: string };
+      // Gemini's format has the model in the path.
+      const inPath = /\/models\/([^:]+):/.exec(request.url ?? '')?.[1];
+      const { model = inPath ?? '' } = JSON.parse(text) as { model?: string };
       const answer = answers[model];
       if (answer) response.writeHead(200, { 'content-type': answer.contentType });
       else response.writeHead(404);

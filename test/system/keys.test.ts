@@ -56,6 +56,20 @@ describe('a key', () => {
   });
 
   it.each([
+    ['in the header of Google’s clients', '', { 'x-goog-api-key': 'secret-a' }, 200],
+    ['in the URL, as of Google’s clients', '?key=secret-a', {}, 200],
+    ['that is wrong, in the URL', '?key=secret-x', {}, 401],
+  ])('%s is checked for the Gemini API', async (_how, query, headers, status) => {
+    const body = { contents: [{ parts: [{ text: 'hello' }] }] };
+    const path = `/v1beta/models/${small}:generateContent${query}`;
+    const answer = await ask(path, headers, { body });
+    expect(answer.status).toBe(status);
+    // The URL of another API does not take it.
+    const elsewhere = await ask(`/v1/chat/completions${query}`, {}, { body: chat(small) });
+    expect(elsewhere.status).toBe(401);
+  });
+
+  it.each([
     ['that is missing', {}],
     ['that is wrong', bearer('secret-x')],
     ['that is wrong, as x-api-key', { 'x-api-key': 'secret-x' }],

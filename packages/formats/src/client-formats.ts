@@ -3,6 +3,7 @@ import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { anthropicMessagesClient } from './anthropic-messages/client/format.ts';
 import type { ClientFormat, InnerRequest } from './client-port.ts';
+import { geminiClient } from './gemini/client/format.ts';
 import { parseExactly } from './exact-json.ts';
 import { openAiResponsesClient } from './openai-responses/client/format.ts';
 
@@ -10,12 +11,14 @@ import { openAiResponsesClient } from './openai-responses/client/format.ts';
 const clientFormats: Readonly<Partial<Record<Endpoint, ClientFormat>>> = {
   '/v1/messages': anthropicMessagesClient,
   '/v1/responses': openAiResponsesClient,
+  '/v1beta/models:generateContent': geminiClient,
 };
 
 /** The provider's format that is also the client's. */
 const sameFormat: Readonly<Partial<Record<Endpoint, ProviderApi>>> = {
   '/v1/messages': 'anthropic',
   '/v1/responses': 'openai-responses',
+  '/v1beta/models:generateContent': 'gemini',
 };
 
 /** Undefined: the client uses the inner form. */

@@ -42,7 +42,8 @@ function clientApiRoute(
   app.post(url, { config }, async (request, reply) => {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
-    const ofUrl = members?.(request.params as Record<string, string>);
+    const query = request.query as Record<string, unknown>;
+    const ofUrl = members?.(request.params as Record<string, string>, query);
     const object = parseObject(request.body);
     const parsed = api.parse(ofUrl ? withMembers(object, ofUrl) : object, request.headers);
     if (parsed.kind === 'refused') throw errorOf(parsed);

@@ -1,6 +1,7 @@
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
+import { gemini } from './gemini/api.ts';
 import { messages } from './messages/api.ts';
 import { embeddings, moderations, rerank } from './pass-through/apis.ts';
 import type { ClientApi } from './port.ts';
@@ -14,6 +15,7 @@ export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   embeddings,
   moderations,
   rerank,
+  gemini,
 ];
 
 const byPath = new Map(clientApis.map((api) => [api.path, api]));

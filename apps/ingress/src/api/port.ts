@@ -38,8 +38,14 @@ export type ClientApi = {
 /** A URL by which clients call an API. */
 export type ApiUrl = {
   url: string;
-  /** Members of the request that the URL has, with JSON texts as values: they become members of the body. */
-  members?(params: Readonly<Record<string, string | undefined>>): Record<string, string>;
+  /**
+   * Members of the request that the URL has, with JSON texts as values: they become members of the body. Throws an
+   * ApiError for a URL that is none of the API.
+   */
+  members?(
+    params: Readonly<Record<string, string | undefined>>,
+    query: Readonly<Record<string, unknown>>,
+  ): Record<string, string>;
 };
 
 export type ParsedBody = {

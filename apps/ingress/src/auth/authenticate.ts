@@ -39,6 +39,18 @@ export const socketPath = '/v1/ws';
 /** The only route that accepts a read token in place of a key. */
 export const eventsPath = '/v1/jobs/:id/events';
 
+/**
+ * The key that a request shows elsewhere than in `authorization`: as Anthropic's clients do, or as Google's, some of which
+ * have it in the URL.
+ */
+function apiKeyOf({ headers, method, query, routeOptions }: FastifyRequest): string | undefined {
+  const { 'x-api-key': own, 'x-goog-api-key': google } = headers;
+  const { key } = query as { key?: unknown };
+  const isGoogles = method === 'POST' && routeOptions.url?.endsWith('/models/*') === true;
+  const inUrl = isGoogles ? key : undefined;
+  return [own, google, inUrl].find((one) => typeof one === 'string');
+}
+
 /** May see every request but create none: using a model needs a key, which is charged. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
@@ -57,10 +69,10 @@ export function createAuthenticator(
     refusedFor(reason, keyId, keyRing.isRequired());
 
   function credentialsOf(request: FastifyRequest): Credentials {
-    const { authorization, 'x-api-key': apiKey } = request.headers;
+    const { authorization } = request.headers;
     return {
       authorization,
-      apiKey: typeof apiKey === 'string' ? apiKey : undefined,
+      apiKey: apiKeyOf(request),
       ...peerOf(request, isProxy),
     };
   }
@@ -74,8 +86,8 @@ export function createAuthenticator(
 
   /** By the password, unless its network has to wait, or by a session where no other credentials are shown. */
   function isOfAdmin(request: FastifyRequest, admin: Admin): boolean {
-    const { authorization, 'x-api-key': apiKey, cookie } = request.headers;
-    if (authorization === undefined && apiKey === undefined) {
+    const { authorization, cookie } = request.headers;
+    if (authorization === undefined && apiKeyOf(request) === undefined) {
       const key = sessionKeys.keyOf(admin);
       return cookie !== undefined && verifySession(cookie, key, Date.now()).kind === 'valid';
     }
@@ -88,11 +100,11 @@ export function createAuthenticator(
 
   /** Undefined for a request without a read token. */
   function authenticateByToken(request: FastifyRequest): Authenticated | Refused | undefined {
-    const { authorization, 'x-api-key': apiKey } = request.headers;
+    const { authorization } = request.headers;
     const { token } = request.query as { token?: unknown };
     const isAsked = request.routeOptions.url === eventsPath && token !== undefined;
     if (!isAsked || !keyRing.isRequired()) return undefined;
-    if (authorization !== undefined || apiKey !== undefined) return undefined;
+    if (authorization !== undefined || apiKeyOf(request) !== undefined) return undefined;
     const verdict = readTokens.verify(typeof token === 'string' ? token : '', {
       id: (request.params as { id: string }).id,
       address: addressOf(request),

@@ -5,6 +5,7 @@ import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } f
 import { limitsReader, openAiQuota } from '../rate-limits.ts';
 import { RefusedError, refusalFault } from '../refused.ts';
 import { readError } from './errors.ts';
+import { nativeRequest } from './native-request.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
@@ -41,7 +42,8 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
   const method = call.stream ? 'streamGenerateContent?alt=sse' : 'generateContent';
   const path = `${rootOf(call.baseUrl)}/${resourceOf(call.model)}:${method}`;
   try {
-    return { path, headers, body: translateRequest(call) };
+    const body = call.native ? nativeRequest(call.native, call) : translateRequest(call);
+    return { path, headers, body };
   } catch (error) {
     if (error instanceof RefusedError) return refusalFault(error);
     throw error;

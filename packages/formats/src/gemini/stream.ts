@@ -7,7 +7,7 @@ import type { UpstreamEvent } from '../event-stream/parser.ts';
 import { parseExactly } from '../exact-json.ts';
 import { choiceIndex, visibility } from '../openai-chat/chunk.ts';
 import { completionId, createChunkWriter } from '../openai-chat/chunk-writer.ts';
-import type { ChoiceMembers, ChunkWriter, Delta } from '../openai-chat/chunk-writer.ts';
+import type { Choice, ChunkWriter, Delta } from '../openai-chat/chunk-writer.ts';
 import { choicesAsked } from '../openai-chat/stream.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { createCandidateReader, logprobsOf } from './candidate.ts';
@@ -16,7 +16,7 @@ import { faultIn } from './errors.ts';
 import { toOpenAiUsage } from './usage.ts';
 
 /** The part of the call that a reader needs. */
-export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'identity'>;
+export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'identity' | 'native'>;
 
 /** Reads Gemini's events, each of them a `GenerateContentResponse`, and writes OpenAI chunks. */
 export const readStream = (
@@ -76,59 +76,74 @@ export class GeminiDecoder implements AnswerDecoder {
     if (!hasCandidates && !isJsonObject(usage)) return 'ignored';
     if (hasCandidates && !Array.isArray(candidates)) return 'damaged';
     const exact = exactCandidates(data);
+    const added: Choice[] = [];
     for (const [position, candidate] of itemsOf(candidates).entries()) {
       if (!isJsonObject(candidate)) return 'damaged';
-      if (this.takeCandidate(candidate, position, exact[position], value) === 'damaged') {
-        return 'damaged';
-      }
+      const choices = this.readCandidate(candidate, position, exact[position], value);
+      if (choices === 'damaged') return 'damaged';
+      added.push(...choices);
     }
+    if (this.call.native && !isPlainText(value)) this.writeNative(added, value);
+    else for (const choice of added) this.show(choice, value);
     if (isJsonObject(usage)) this.count(usage, value);
     return undefined;
   }
 
-  private takeCandidate(
+  private readCandidate(
     candidate: JsonObject,
     position: number,
     exact: unknown,
     value: JsonObject,
-  ): 'damaged' | undefined {
+  ): Choice[] | 'damaged' {
     const index = choiceIndex(candidate, position);
     // What follows an end cannot be shown any more.
-    if (this.ended.has(index)) return undefined;
+    if (this.ended.has(index)) return [];
     const known = this.candidates.get(index);
     const reader = known ?? createCandidateReader();
     const deltas = reader.read(candidate, exact);
     if (deltas === 'damaged') return 'damaged';
     if (!known) {
       this.candidates.set(index, reader);
-      this.write({ role: 'assistant', content: '', refusal: null }, { index }, value);
+      this.write({ index, delta: { role: 'assistant', content: '', refusal: null } }, value);
     }
     const logprobs = logprobsOf(candidate);
-    for (const [n, delta] of deltas.entries()) {
-      const isLast = n === deltas.length - 1;
-      this.show(delta, { index, ...(isLast && logprobs && { logprobs }) }, value);
-    }
+    const choices: Choice[] = deltas.map((delta, n) => ({
+      index,
+      delta,
+      ...(n === deltas.length - 1 && logprobs && { logprobs }),
+    }));
     const end = reader.end(candidate);
-    if (!end) return undefined;
-    const { delta, ...members } = end;
+    if (!end) return choices;
     if (index === 0) this.finishReason = end.finishReason;
     this.ended.add(index);
-    this.write(delta, { index, ...members }, value);
-    return undefined;
+    return [...choices, { index, ...end }];
   }
 
-  private show(delta: Delta, choice: ChoiceMembers, value: JsonObject): void {
-    const { content } = delta;
+  private show(choice: Choice, value: JsonObject): void {
+    const { content } = choice.delta;
     if (content === undefined || choice.index !== 0 || choice.logprobs) {
-      this.write(delta, choice, value);
+      this.write(choice, value);
       return;
     }
     // A delta with content has nothing else.
     this.sink.plain(this.begin(value).content(content), content);
   }
 
-  private write(delta: Delta, choice: ChoiceMembers, value: JsonObject): void {
-    const { text, chunk } = this.begin(value).delta(delta, choice);
+  private write({ delta, ...members }: Choice, value: JsonObject): void {
+    const { text, chunk } = this.begin(value).delta(delta, members);
+    this.sink.chunk(text, chunk, visibility(chunk) === 'visible');
+  }
+
+  /** One chunk for the event, so that the client gets the event once. */
+  private writeNative(added: readonly Choice[], value: JsonObject): void {
+    const choices = new Map<number, Choice>();
+    for (const choice of added) {
+      const { index = 0 } = choice;
+      const present = choices.get(index);
+      choices.set(index, present ? joined(present, choice) : choice);
+    }
+    const all = choices.size > 0 ? [...choices.values()] : [{ delta: {} }];
+    const { text, chunk } = this.begin(value).choices(all, value);
     this.sink.chunk(text, chunk, visibility(chunk) === 'visible');
   }
 
@@ -149,6 +164,37 @@ export class GeminiDecoder implements AnswerDecoder {
     });
     return this.writer;
   }
+}
+
+/** An event that only adds text to the first choice: the chunk says everything. */
+function isPlainText({ candidates, promptFeedback }: JsonObject): boolean {
+  const [candidate, ...others] = itemsOf(candidates);
+  if (!isJsonObject(candidate) || others.length > 0 || promptFeedback !== undefined) return false;
+  const { content, index, ...more } = candidate;
+  const parts = isJsonObject(content) ? itemsOf(content['parts']) : [];
+  const isText = (part: unknown) =>
+    isJsonObject(part) && Object.keys(part).length === 1 && typeof part['text'] === 'string';
+  return (index ?? 0) === 0 && Object.keys(more).length === 0 && parts.every(isText);
+}
+
+function joined(first: Choice, second: Choice): Choice {
+  const { delta, ...members } = second;
+  return { ...first, ...members, delta: joinedDelta(first.delta, delta) };
+}
+
+function joinedDelta(first: Delta, second: Delta): Delta {
+  const content = (first.content ?? '') + (second.content ?? '');
+  const reasoning = (first.reasoning_content ?? '') + (second.reasoning_content ?? '');
+  const calls = [...(first.tool_calls ?? []), ...(second.tool_calls ?? [])];
+  const images = [...(first.images ?? []), ...(second.images ?? [])];
+  return {
+    ...first,
+    ...second,
+    ...(content !== '' && { content }),
+    ...(reasoning !== '' && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+    ...(images.length > 0 && { images }),
+  };
 }
 
 /** The candidates with numbers that a double cannot hold, if the event has such numbers in the arguments of a call. */

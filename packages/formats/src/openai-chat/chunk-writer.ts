@@ -39,6 +39,8 @@ export type ChoiceMembers = {
   native?: JsonObject;
 };
 
+export type Choice = ChoiceMembers & { delta: Delta };
+
 /** A chunk with its JSON text. */
 export type Chunk = { text: string; chunk: unknown };
 
@@ -47,6 +49,8 @@ export type ChunkWriter = {
   /** The text of a chunk that adds nothing but content to the first choice. */
   content(text: string): string;
   delta(delta: Delta, choice?: ChoiceMembers): Chunk;
+  /** One chunk for several choices. `native`: the provider's event, for clients that use its format. */
+  choices(choices: readonly Choice[], native: JsonObject): Chunk;
   usage(usage: Readonly<Record<string, unknown>>): string;
 };
 
@@ -55,23 +59,38 @@ export type ChunkIdentity = { id: unknown; created: unknown; model: unknown };
 export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkWriter {
   const identity = { id, object: 'chat.completion.chunk', created, model };
   const head = JSON.stringify(identity).slice(0, -1);
+
+  function chunkOf(choices: readonly Choice[], native: JsonObject | undefined): Chunk {
+    const chunk = {
+      ...identity,
+      choices: choices.map(innerChoice),
+      ...(native && { [nativeMember]: native }),
+    };
+    return { text: JSON.stringify(chunk), chunk };
+  }
+
   return {
     content: (text) =>
       `${head},"choices":[{"index":0,"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":null}]}`,
-    delta(delta, { index = 0, logprobs, finishReason, nativeFinishReason, native } = {}) {
-      const choice = {
-        index,
-        delta,
-        logprobs: logprobs ?? null,
-        finish_reason: finishReason ?? null,
-        ...(nativeFinishReason !== undefined && { native_finish_reason: nativeFinishReason }),
-      };
-      const chunk = { ...identity, choices: [choice], ...(native && { [nativeMember]: native }) };
-      return { text: JSON.stringify(chunk), chunk };
-    },
+    delta: (delta, { native, ...members } = {}) => chunkOf([{ delta, ...members }], native),
+    choices: chunkOf,
     usage: (usage) => `${head},"choices":[],"usage":${JSON.stringify(usage)}}`,
   };
 }
+
+const innerChoice = ({
+  index = 0,
+  delta,
+  logprobs,
+  finishReason,
+  nativeFinishReason,
+}: Choice): JsonObject => ({
+  index,
+  delta,
+  logprobs: logprobs ?? null,
+  finish_reason: finishReason ?? null,
+  ...(nativeFinishReason !== undefined && { native_finish_reason: nativeFinishReason }),
+});
 
 /** Derived from the provider's own id of the answer; a new one if it has none. */
 export const completionId = (answerId: unknown): string =>

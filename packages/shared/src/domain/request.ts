@@ -9,6 +9,7 @@ export const endpoints = [
   '/v1/embeddings',
   '/v1/moderations',
   '/v1/rerank',
+  '/v1beta/models:generateContent',
 ] as const;
 export type Endpoint = (typeof endpoints)[number];
 
