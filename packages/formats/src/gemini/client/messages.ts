@@ -154,13 +154,19 @@ function userPart(part: JsonObject, param: string, lost: Inexpressible): JsonObj
   const file = member(part, 'fileData');
   if (isJsonObject(file)) {
     const url = member(file, 'fileUri');
-    const type = String(member(file, 'mimeType') ?? 'image/');
+    const type = textIn(file, 'mimeType') || 'image/';
     if (typeof url === 'string' && /^https?:/.test(url) && type.startsWith('image/')) {
       return [{ type: 'image_url', image_url: { url } }];
     }
   }
   lost.add(param, 'such a part');
   return [];
+}
+
+/** Empty if it is no text. */
+function textIn(source: JsonObject, name: string): string {
+  const value = member(source, name);
+  return typeof value === 'string' ? value : '';
 }
 
 /** OpenAI's two audio formats by their media types. */
@@ -172,7 +178,7 @@ const audioFormats: Readonly<Record<string, string>> = {
 };
 
 function inlinePart(inline: JsonObject): JsonObject {
-  const type = String(member(inline, 'mimeType') ?? '').toLowerCase();
+  const type = textIn(inline, 'mimeType').toLowerCase();
   const { data } = inline;
   const url = `data:${type};base64,${String(data)}`;
   if (type.startsWith('image/')) return { type: 'image_url', image_url: { url } };
