@@ -36,6 +36,7 @@ import { clientApis } from './api/client-apis.ts';
 import { countTokensRoute } from './api/messages/count-tokens.ts';
 import { modelRoutes } from './api/models.ts';
 import { responseRoutes } from './api/responses/routes.ts';
+import { openApiRoutes } from './api/openapi/routes.ts';
 import { socketOptions } from './api/websocket/limits.ts';
 import { socketRoutes } from './api/websocket/routes.ts';
 import { watchRoutes } from './server/unknown-route.ts';
@@ -85,6 +86,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   boundPipelined(app);
   watchWholeAnswers(app, { connections, readerStallMs: config.limits.readerStallMs });
   app.setNotFoundHandler(watchRoutes(app));
+  openApiRoutes(app);
   readBodies(app);
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
   await acceptSockets(app, services, upgrades as typeof app.server);

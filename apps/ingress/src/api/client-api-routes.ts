@@ -20,6 +20,7 @@ import {
 import { makeJob } from './jobs/routes.ts';
 import { parseObject } from './json-body.ts';
 import type { ApiUrl, ClientApi, ParsedBody } from './port.ts';
+import { operationOf } from './openapi/client-api.ts';
 import { factsOfAnswer } from './answer-facts.ts';
 import { adoptId } from '../server/request-id.ts';
 import { streamedAnswer } from './streamed-answer.ts';
@@ -38,7 +39,8 @@ function clientApiRoute(
   api: ClientApi,
   { url, members }: ApiUrl,
 ): void {
-  const config = { errorBody: api.errorBody, errorHead: api.head };
+  const operation = operationOf(api);
+  const config = { errorBody: api.errorBody, errorHead: api.head, operation };
   app.post(url, { config }, async (request, reply) => {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;

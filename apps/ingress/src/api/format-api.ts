@@ -5,7 +5,7 @@ import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import type { ClientApi, ParsedBody, StreamEncoder } from './port.ts';
 
-export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls'> & {
+export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls' | 'description'> & {
   format: ClientFormat;
   head?: ClientApi['head'];
   /** Members that a body gets from the request's headers, with JSON texts as values. */
@@ -15,10 +15,11 @@ export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls'> & {
 
 /** A client API whose format is not the inner form of the log. */
 export function formatApi(options: FormatApiOptions): ClientApi {
-  const { path, urls, format, head = () => ({}), members, echo } = options;
+  const { path, urls, description, format, head = () => ({}), members, echo } = options;
   return {
     path,
     ...(urls && { urls }),
+    description,
     head,
     parse: (body, headers) => {
       const parsed = parse(format, body);

@@ -8,11 +8,13 @@ import { readIdempotency } from '../exchange/idempotency.ts';
 import type { Refused } from '../errors.ts';
 import type { Idempotency } from '../exchange/idempotency.ts';
 import { apiError, errorOf } from '../api-error.ts';
+import { disconnectModes } from './request-headers.ts';
 
 /** `x-millrace-on-disconnect`: whether the request is cancelled when its client leaves. */
-export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
+export function readOnDisconnect(headers: IncomingHttpHeaders): (typeof disconnectModes)[number] {
   const value = headers['x-millrace-on-disconnect'] ?? 'cancel';
-  if (value === 'cancel' || value === 'keep') return value;
+  const mode = disconnectModes.find((one) => one === value);
+  if (mode) return mode;
   throw apiError('invalid_value', {
     expected: "'cancel' or 'keep'",
     param: 'x-millrace-on-disconnect',

@@ -3,21 +3,80 @@ import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import { pauseReason } from '@millrace/shared/store/queue/pause-watch';
 import { overloadMessages } from '../admission/controller.ts';
 import type { Services } from '../services.ts';
+import { ofAny } from './openapi/error-groups.ts';
+import { ref } from './openapi/operation.ts';
+import type { Operation, Schema } from './openapi/operation.ts';
+
+const common = { tag: 'Fleet', access: 'none', errors: ofAny } as const;
+
+export const healthSchemas: Readonly<Record<string, Schema>> = {
+  Readiness: {
+    type: 'object',
+    properties: {
+      status: { enum: ['ready', 'draining', 'not_ready'] },
+      reasons: { type: 'array', items: { type: 'string' } },
+    },
+    required: ['status', 'reasons'],
+  },
+};
+
+const aliveOperation: Operation = {
+  ...common,
+  summary: 'Liveness',
+  answers: {
+    '200': {
+      description: 'The process runs.',
+      content: {
+        'application/json': {
+          type: 'object',
+          properties: { status: { const: 'ok' } },
+          required: ['status'],
+        },
+      },
+    },
+  },
+};
+
+const readyOperation: Operation = {
+  ...common,
+  summary: 'Readiness',
+  answers: {
+    '200': {
+      description: 'This server takes requests.',
+      content: { 'application/json': ref('Readiness') },
+    },
+    '503': {
+      description: 'It takes none, for these reasons.',
+      content: { 'application/json': ref('Readiness') },
+    },
+  },
+};
+
+const metricsOperation: Operation = {
+  ...common,
+  summary: 'Metrics of this server and of all workers',
+  answers: {
+    '200': {
+      description: 'In the text format of Prometheus.',
+      content: { 'text/plain': { type: 'string' } },
+    },
+  },
+};
 
 /** Milliseconds in which Redis has to answer; otherwise this ingress is not ready. */
 const patienceMs = 1000;
 
 export function healthRoutes(app: FastifyInstance, services: Services): void {
-  app.get('/healthz', () => ({ status: 'ok' }));
+  app.get('/healthz', { config: { operation: aliveOperation } }, () => ({ status: 'ok' }));
 
-  app.get('/readyz', async (_request, reply) => {
+  app.get('/readyz', { config: { operation: readyOperation } }, async (_request, reply) => {
     const reasons = await whyNotReady(services);
     if (reasons.length > 0) reply.code(503);
     const notReady = services.leaving() ? 'draining' : 'not_ready';
     return { status: reasons.length === 0 ? 'ready' : notReady, reasons };
   });
 
-  app.get('/metrics', async (_request, reply) => {
+  app.get('/metrics', { config: { operation: metricsOperation } }, async (_request, reply) => {
     const { contentType, text } = await services.metrics.render();
     return reply.header('content-type', contentType).send(text);
   });

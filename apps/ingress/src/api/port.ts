@@ -3,6 +3,7 @@ import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import type { Refused } from '../errors.ts';
+import type { ApiDescription } from './openapi/client-api.ts';
 
 /**
  * One client API: how its requests are read and its answers are written. It does not know the life of a
@@ -14,6 +15,7 @@ export type ClientApi = {
   readonly path: Endpoint;
   /** The URLs of its POST routes, in fastify's form. */
   readonly urls?: readonly ApiUrl[];
+  readonly description: ApiDescription;
   /**
    * Reads the fields of a body that this server needs; all others are the provider's business. `headers`: of
    * HTTP only.

@@ -12,7 +12,7 @@ export type Idempotency = {
 };
 
 /** Bytes of an Idempotency-Key. */
-const longestKey = 255;
+export const longestIdempotencyKey = 255;
 
 /**
  * The Idempotency-Key of a call, with the fingerprint of the request; undefined if none was sent. Refuses a
@@ -25,14 +25,17 @@ export function readIdempotency(
 ): Idempotency | Refused | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !isKey(value)) {
-    return refuse('invalid_idempotency_key', { param, maxBytes: longestKey });
+    return refuse('invalid_idempotency_key', { param, maxBytes: longestIdempotencyKey });
   }
   return { kind: 'idempotent', key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
 }
 
 // A lone surrogate has no encoding of its own: two keys would have the same hash.
 const isKey = (key: string): boolean =>
-  key !== '' && key.isWellFormed() && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
+  key !== '' &&
+  key.isWellFormed() &&
+  Buffer.byteLength(key) <= longestIdempotencyKey &&
+  !/\p{Cc}/u.test(key);
 
 /**
  * The location of a key's request: a hash that no other API key shares, and the shard that follows from it,

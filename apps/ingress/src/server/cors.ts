@@ -1,22 +1,9 @@
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
+import { answerHeaders } from './answer-headers.ts';
 
 /** Seconds that a browser may cache a preflight's result. */
 const maxAge = 600;
-
-/** The headers of an answer that pages may read. */
-const exposedHeaders = [
-  'x-request-id',
-  'x-millrace-served-by',
-  'x-millrace-attempts',
-  'idempotent-replayed',
-  'retry-after',
-  'retry-after-ms',
-  ...['limit', 'remaining', 'reset'].flatMap((what) => [
-    `x-ratelimit-${what}-requests`,
-    `x-ratelimit-${what}-tokens`,
-  ]),
-];
 
 /** Permits pages of these origins to use the routes of this scope; keys are sent as headers, no cookies. */
 export async function allowPages(
@@ -27,7 +14,7 @@ export async function allowPages(
   await scope.register(cors, {
     origin: [...origins],
     methods: ['GET', 'POST', 'DELETE'],
-    exposedHeaders,
+    exposedHeaders: Object.keys(answerHeaders),
     maxAge,
     strictPreflight: false,
   });

@@ -6,6 +6,7 @@ import { parseObject, wrongType } from '../json-body.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
 import { apiError } from '../../api-error.ts';
 import { findJob } from './routes.ts';
+import { tokenOperation } from './operations.ts';
 import { adoptId } from '../../server/request-id.ts';
 
 /** Milliseconds: longer than most streams take, because an EventSource reconnects with its original URL. */
@@ -19,28 +20,32 @@ const longestLife = 24 * 60 * 60_000;
 export function readTokenRoute(app: FastifyInstance, services: Services): void {
   const tokens = createReadTokens(services.keyRing);
 
-  app.post<{ Params: { id: string } }>('/v1/jobs/:id/token', async (request, reply) => {
-    const { principal } = request;
-    const { meta } = await findJob(services, principal, request.params.id);
-    adoptId(reply, meta.id);
-    const life = request.body === undefined ? defaultLife : readLife(parseObject(request.body));
-    const expiresAt = Math.floor((Date.now() + life) / 1000);
-    const url = eventsPath.replace(':id', meta.id);
-    // Without configured keys the stream can be read without a token.
-    // An admin shows no secret of the key.
-    const shown = principal.keyId === meta.keyId ? principal.secretSha256 : undefined;
-    const token =
-      meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt, shown);
-    if (token === undefined && services.keyRing.isRequired()) throw apiError('token_unavailable');
-    return reply
-      .code(201)
-      .header('cache-control', 'no-store')
-      .send({
-        token: token ?? null,
-        expires_at: token === undefined ? null : expiresAt,
-        events_url: token === undefined ? url : `${url}?token=${token}`,
-      });
-  });
+  app.post<{ Params: { id: string } }>(
+    '/v1/jobs/:id/token',
+    { config: { operation: tokenOperation } },
+    async (request, reply) => {
+      const { principal } = request;
+      const { meta } = await findJob(services, principal, request.params.id);
+      adoptId(reply, meta.id);
+      const life = request.body === undefined ? defaultLife : readLife(parseObject(request.body));
+      const expiresAt = Math.floor((Date.now() + life) / 1000);
+      const url = eventsPath.replace(':id', meta.id);
+      // Without configured keys the stream can be read without a token.
+      // An admin shows no secret of the key.
+      const shown = principal.keyId === meta.keyId ? principal.secretSha256 : undefined;
+      const token =
+        meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt, shown);
+      if (token === undefined && services.keyRing.isRequired()) throw apiError('token_unavailable');
+      return reply
+        .code(201)
+        .header('cache-control', 'no-store')
+        .send({
+          token: token ?? null,
+          expires_at: token === undefined ? null : expiresAt,
+          events_url: token === undefined ? url : `${url}?token=${token}`,
+        });
+    },
+  );
 }
 
 function readLife({ expires_in: value, ...others }: Record<string, unknown>): number {

@@ -30,6 +30,8 @@ import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
 import { maxMetadataBytes } from '@millrace/shared/domain/webhook';
 import { readWebhook } from './webhook.ts';
+import { cancelOperation, createOperation, eventsOperation, viewOperation } from './operations.ts';
+import { jobFields } from './schema.ts';
 import { statusOf } from './view.ts';
 import { addressOf } from '../../auth/client-address.ts';
 import { recordAdminCancel } from './admin-cancel.ts';
@@ -37,7 +39,7 @@ import { recordAdminCancel } from './admin-cancel.ts';
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
 export function jobRoutes(app: FastifyInstance, services: Services): void {
-  app.post('/v1/jobs', async (request, reply) => {
+  app.post('/v1/jobs', { config: { operation: createOperation } }, async (request, reply) => {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
     const text = String(request.body);
@@ -79,55 +81,67 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
 
-  app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
-    const described = await findJob(services, request.principal, request.params.id);
-    adoptId(reply, described.meta.id);
-    const view = await services.jobViews.view(described, reply.raw);
-    return reply.type('application/json').send(view);
-  });
+  app.get<JobRoute>(
+    '/v1/jobs/:id',
+    { config: { operation: viewOperation } },
+    async (request, reply) => {
+      const described = await findJob(services, request.principal, request.params.id);
+      adoptId(reply, described.meta.id);
+      const view = await services.jobViews.view(described, reply.raw);
+      return reply.type('application/json').send(view);
+    },
+  );
 
-  app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
-    const { meta, ended } = await findJob(services, request.principal, request.params.id);
-    const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
-    services.keyLimits.ended(meta);
-    const address = addressOf(request);
-    await recordAdminCancel(services, request.principal, { address, meta, outcome: by });
-    if (by === 'unknown') throw apiError('job_not_found', { id: meta.id });
-    adoptId(reply, meta.id);
-    return { id: meta.id, status: by === 'done' ? 'completed' : by };
-  });
+  app.delete<JobRoute>(
+    '/v1/jobs/:id',
+    { config: { operation: cancelOperation } },
+    async (request, reply) => {
+      const { meta, ended } = await findJob(services, request.principal, request.params.id);
+      const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+      services.keyLimits.ended(meta);
+      const address = addressOf(request);
+      await recordAdminCancel(services, request.principal, { address, meta, outcome: by });
+      if (by === 'unknown') throw apiError('job_not_found', { id: meta.id });
+      adoptId(reply, meta.id);
+      return { id: meta.id, status: by === 'done' ? 'completed' : by };
+    },
+  );
 
-  app.get<JobRoute>(eventsPath, async (request, reply) => {
-    const { id } = request.params;
-    const found = await findJob(services, request.principal, id);
-    adoptId(reply, id);
-    const after = readCursor(request);
-    if (request.method === 'HEAD') {
-      reply.hijack();
-      const isFinished = startOf(found, after).kind === 'finished';
-      reply.raw.writeHead(isFinished ? 204 : 200, isFinished ? {} : sseHeaders).end();
-      return undefined;
-    }
-    const hold = services.relay.hold(id);
-    try {
-      // Described again, now with the inbox subscribed: lines appended from now on arrive live.
-      const described = await within(services.log.subscribe(id, services.inbox));
-      if (!described) throw apiError('job_not_found', { id });
-      // 204 makes an EventSource stop reconnecting after the end.
-      const start = startOf(described, after);
-      if (start.kind === 'finished') {
-        return await reply.code(204).send();
+  app.get<JobRoute>(
+    eventsPath,
+    { config: { operation: eventsOperation } },
+    async (request, reply) => {
+      const { id } = request.params;
+      const found = await findJob(services, request.principal, id);
+      adoptId(reply, id);
+      const after = readCursor(request);
+      if (request.method === 'HEAD') {
+        reply.hijack();
+        const isFinished = startOf(found, after).kind === 'finished';
+        reply.raw.writeHead(isFinished ? 204 : 200, isFinished ? {} : sseHeaders).end();
+        return undefined;
       }
-      reply.hijack();
-      // The client left during the wait for Redis; `close` will not be emitted again.
-      if (reply.raw.destroyed) return undefined;
-      const { principal } = request;
-      streamEvents({ described, start, response: reply.raw, principal, services });
-      return undefined;
-    } finally {
-      hold.release();
-    }
-  });
+      const hold = services.relay.hold(id);
+      try {
+        // Described again, now with the inbox subscribed: lines appended from now on arrive live.
+        const described = await within(services.log.subscribe(id, services.inbox));
+        if (!described) throw apiError('job_not_found', { id });
+        // 204 makes an EventSource stop reconnecting after the end.
+        const start = startOf(described, after);
+        if (start.kind === 'finished') {
+          return await reply.code(204).send();
+        }
+        reply.hijack();
+        // The client left during the wait for Redis; `close` will not be emitted again.
+        if (reply.raw.destroyed) return undefined;
+        const { principal } = request;
+        streamEvents({ described, start, response: reply.raw, principal, services });
+        return undefined;
+      } finally {
+        hold.release();
+      }
+    },
+  );
 }
 
 export type Made = { kind: 'created' | 'joined'; id: string };
@@ -212,18 +226,8 @@ function readCursor(request: FastifyRequest<JobRoute>): EntryId {
   return newest ?? (after === undefined ? logStart : parseCursor(after, 'after'));
 }
 
-const jobFields = new Set([
-  'endpoint',
-  'body',
-  'priority',
-  'deadline',
-  'max_cost',
-  'metadata',
-  'webhook',
-]);
-
 /** Throws an ApiError that names the field. The inner body is sent upstream byte for byte. */
-function readJob(
+export function readJob(
   job: Record<string, unknown>,
   text: string,
   webhooks: Services['config']['webhooks'],

@@ -1,9 +1,11 @@
 import { anthropicMessagesClient } from '@millrace/formats/anthropic-messages/client/format';
 import { formatApi } from '../format-api.ts';
+import { description } from './description.ts';
 
 /** Anthropic's Messages. */
 export const messages = formatApi({
   path: '/v1/messages',
+  description,
   format: anthropicMessagesClient,
   // Anthropic's SDKs show it with an error.
   head: (id) => ({ 'request-id': id }),

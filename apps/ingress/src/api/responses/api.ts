@@ -3,8 +3,14 @@ import { echoOf, responseId, responseOf } from '@millrace/formats/openai-respons
 import { setMembers } from '@millrace/shared/domain/json-text';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
+import { description } from './description.ts';
 
-const api = formatApi({ path: '/v1/responses', format: openAiResponsesClient, echo: echoOf });
+const api = formatApi({
+  path: '/v1/responses',
+  description,
+  format: openAiResponsesClient,
+  echo: echoOf,
+});
 
 /** OpenAI's Responses. */
 export const responses: ClientApi = {

@@ -12,6 +12,7 @@ import { within } from '../../store-timeout.ts';
 import { factsOfAnswer } from '../answer-facts.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
 import { findJob } from '../jobs/routes.ts';
+import { cancelOperation, readOperation } from './description.ts';
 import { streamStored } from './stored-stream.ts';
 
 type ResponseRoute = {
@@ -21,49 +22,58 @@ type ResponseRoute = {
 
 /** A response is kept, and can be read, as long as the log of its request. */
 export function responseRoutes(app: FastifyInstance, services: Services): void {
-  app.get<ResponseRoute>('/v1/responses/:id', async (request, reply) => {
-    const { principal, query } = request;
-    const described = await findResponse(services, principal, request.params.id);
-    const { id, stream } = described.meta;
-    adoptId(reply, id);
-    if (query.stream !== 'true') return sendResponse(services, described, reply);
-    if (!stream) {
-      const message = "The response was not created with 'stream': true, so it cannot be streamed.";
-      throw apiError('invalid_request', { message, param: 'stream' });
-    }
-    const after = readNumber(query.starting_after);
-    const hold = services.relay.hold(id);
-    try {
-      // Described again, now with the inbox subscribed: lines appended from now on arrive live.
-      const subscribed = await within(services.log.subscribe(id, services.inbox));
-      if (!subscribed) throw apiError('job_not_found', { id: request.params.id });
-      reply.hijack();
-      // The client left during the wait for Redis; `close` will not be emitted again.
-      if (reply.raw.destroyed) return undefined;
-      streamStored({ described: subscribed, after, response: reply.raw, principal, services });
-      return undefined;
-    } finally {
-      hold.release();
-    }
-  });
+  app.get<ResponseRoute>(
+    '/v1/responses/:id',
+    { config: { operation: readOperation } },
+    async (request, reply) => {
+      const { principal, query } = request;
+      const described = await findResponse(services, principal, request.params.id);
+      const { id, stream } = described.meta;
+      adoptId(reply, id);
+      if (query.stream !== 'true') return sendResponse(services, described, reply);
+      if (!stream) {
+        const message =
+          "The response was not created with 'stream': true, so it cannot be streamed.";
+        throw apiError('invalid_request', { message, param: 'stream' });
+      }
+      const after = readNumber(query.starting_after);
+      const hold = services.relay.hold(id);
+      try {
+        // Described again, now with the inbox subscribed: lines appended from now on arrive live.
+        const subscribed = await within(services.log.subscribe(id, services.inbox));
+        if (!subscribed) throw apiError('job_not_found', { id: request.params.id });
+        reply.hijack();
+        // The client left during the wait for Redis; `close` will not be emitted again.
+        if (reply.raw.destroyed) return undefined;
+        streamStored({ described: subscribed, after, response: reply.raw, principal, services });
+        return undefined;
+      } finally {
+        hold.release();
+      }
+    },
+  );
 
-  app.post<ResponseRoute>('/v1/responses/:id/cancel', async (request, reply) => {
-    const { principal } = request;
-    const { meta, ended } = await findResponse(services, principal, request.params.id);
-    const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
-    services.keyLimits.ended(meta);
-    await recordAdminCancel(services, principal, {
-      address: addressOf(request),
-      meta,
-      outcome: by,
-    });
-    adoptId(reply, meta.id);
-    return sendResponse(
-      services,
-      await findResponse(services, principal, request.params.id),
-      reply,
-    );
-  });
+  app.post<ResponseRoute>(
+    '/v1/responses/:id/cancel',
+    { config: { operation: cancelOperation } },
+    async (request, reply) => {
+      const { principal } = request;
+      const { meta, ended } = await findResponse(services, principal, request.params.id);
+      const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+      services.keyLimits.ended(meta);
+      await recordAdminCancel(services, principal, {
+        address: addressOf(request),
+        meta,
+        outcome: by,
+      });
+      adoptId(reply, meta.id);
+      return sendResponse(
+        services,
+        await findResponse(services, principal, request.params.id),
+        reply,
+      );
+    },
+  );
 }
 
 /** Throws a 404 for what is no response that the principal may see, and a 410 after its retention. */

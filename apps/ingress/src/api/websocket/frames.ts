@@ -11,9 +11,7 @@ import {
   readPriority,
 } from '../headers.ts';
 import { readInnerBody, readMetadata, wrongType } from '../json-body.ts';
-
-/** Characters of `ref`, a client's own name for a request, which the answers repeat. */
-const longestRef = 200;
+import { createFields, longestRef } from './schema.ts';
 
 /** A frame that a client sent: a JSON object. */
 export type Frame = Record<string, unknown>;
@@ -37,12 +35,6 @@ export function readId(frame: Frame): string {
   if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id);
   return id;
 }
-
-const createFields = new Set(
-  'type ref endpoint body detached idempotency_key deadline priority continuation max_cost metadata'.split(
-    ' ',
-  ),
-);
 
 /**
  * Reads a `create` frame. Throws an ApiError that names the field. The inner body is sent upstream byte for

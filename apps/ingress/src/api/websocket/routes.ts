@@ -14,6 +14,7 @@ import { awaitKey } from './authentication.ts';
 import { createSocketCloser } from './close-codes.ts';
 import { upgradeRequired, whyNoSocket } from './upgrade.ts';
 import { serveSocket } from './connection.ts';
+import { socketOperation } from './schema.ts';
 
 export function socketRoutes(
   app: FastifyInstance,
@@ -23,6 +24,7 @@ export function socketRoutes(
   app.route({
     method: 'GET',
     url: socketPath,
+    config: { operation: socketOperation },
     onRequest: (request, _reply, done) => done(request.ws ? whyNoSocket(request.raw) : undefined),
     handler: ({ headers }) => {
       throw upgradeRequired('This is a WebSocket: upgrade the connection.', headers.connection);

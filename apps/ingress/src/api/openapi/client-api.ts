@@ -1,0 +1,78 @@
+import { rateLimitHeaders } from '../../server/answer-headers.ts';
+import type { ClientApi } from '../port.ts';
+import { creationHeaders, eventIds, lastEventId, onDisconnect } from '../request-headers.ts';
+import { ofAdmission, ofAny, ofAnswers, ofBodies, ofClients } from './error-groups.ts';
+import { ref } from './operation.ts';
+import type { Operation, Parameter, Schema } from './operation.ts';
+
+/** What the OpenAPI document says of a client API. The schemas have the members that this server reads or writes itself. */
+export type ApiDescription = {
+  /** The prefix of its schemas, such as `ChatCompletion`. */
+  name: string;
+  summary: string;
+  vendor: string;
+  /** The URL of the vendor's reference. */
+  reference: string;
+  /** In addition to the headers of all client APIs; those of the path, too. */
+  parameters?: readonly Parameter[];
+  request: Schema;
+  answer: Schema;
+  /** The data of one event of a stream. */
+  event: Schema;
+  /** Absent: OpenAI's. */
+  error?: Schema;
+  example: unknown;
+};
+
+/** The names of the schemas of an API. */
+const namesOf = ({ name }: ApiDescription) => ({
+  request: `${name}Request`,
+  answer: name,
+  event: `${name}Event`,
+  error: `${name}Error`,
+});
+
+/** The schemas of an API by their names. */
+export function schemasOf(description: ApiDescription): Record<string, Schema> {
+  const { request, answer, event, error } = description;
+  const names = namesOf(description);
+  return {
+    [names.request]: request,
+    [names.answer]: answer,
+    [names.event]: event,
+    ...(error && { [names.error]: error }),
+  };
+}
+
+/** The operation of an API's POST routes. */
+export function operationOf({ description }: ClientApi): Operation {
+  const { summary, vendor, reference, parameters = [], error, example } = description;
+  const names = namesOf(description);
+  return {
+    tag: 'Client APIs',
+    access: 'key',
+    summary,
+    description: `As in the API of ${vendor}, streamed or whole. The schemas name the members that Millrace reads or writes; all others pass.`,
+    reference,
+    parameters: [...creationHeaders, onDisconnect, eventIds, lastEventId, ...parameters],
+    body: { schema: ref(names.request), example },
+    answers: {
+      '200': {
+        description: 'The answer: events if the request asks for a stream.',
+        content: {
+          'application/json': ref(names.answer),
+          'text/event-stream': ref(names.event),
+        },
+        headers: [
+          'x-millrace-served-by',
+          'x-millrace-attempts',
+          'idempotent-replayed',
+          ...rateLimitHeaders,
+        ],
+      },
+    },
+    errors: [...ofAny, ...ofClients, ...ofBodies, ...ofAdmission, ...ofAnswers],
+    errorSchema: ref(error ? names.error : 'Error'),
+    passesErrors: true,
+  };
+}
