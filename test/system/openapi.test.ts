@@ -137,6 +137,16 @@ describe('the schemas of the document are those of', () => {
     await check(route, 401, { body, headers: { authorization: 'Bearer wrong' } });
   });
 
+  it("answers, streams and errors of Google's API", async () => {
+    const route: [string, string] = ['POST', '/v1beta/models/{model}'];
+    const body = { contents: [{ role: 'user', parts: [{ text: 'hello' }] }] };
+    const url = '/v1beta/models/a/b';
+    await check(route, 200, { body }, `${url}:generateContent`);
+    await check(route, 200, { body }, `${url}:streamGenerateContent?alt=sse`);
+    await check(route, 200, { body }, `${url}:streamGenerateContent`);
+    await check(route, 404, { body }, '/v1beta/models/another:generateContent');
+  });
+
   it('a job, its stream, its token and its end', async () => {
     const body = { body: chat(model, { stream: true }), metadata: { order: 1 } };
     const { id } = JSON.parse(await check(['POST', '/v1/jobs'], 202, { body })) as { id: string };

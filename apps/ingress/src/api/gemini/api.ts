@@ -2,6 +2,7 @@ import { geminiClient } from '@millrace/formats/gemini/client/format';
 import { apiError } from '../../api-error.ts';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
+import { description } from './description.ts';
 
 const methods: Readonly<Record<string, { stream: boolean }>> = {
   generateContent: { stream: false },
@@ -30,6 +31,7 @@ const versions = ['v1beta', 'v1', 'v1alpha'] as const;
 
 const responses = formatApi({
   path: '/v1beta/models:generateContent',
+  description,
   urls: versions.map((version) => ({
     url: `/${version}/models/*`,
     members: (params, query) => membersOf(params['*'] ?? '', query),

@@ -17,8 +17,8 @@ export type ApiDescription = {
   parameters?: readonly Parameter[];
   request: Schema;
   answer: Schema;
-  /** The data of one event of a stream. */
-  event: Schema;
+  /** The data of one event of a stream. Absent: the API has no streams. */
+  event?: Schema;
   /** Absent: OpenAI's. */
   error?: Schema;
   example: unknown;
@@ -39,29 +39,36 @@ export function schemasOf(description: ApiDescription): Record<string, Schema> {
   return {
     [names.request]: request,
     [names.answer]: answer,
-    [names.event]: event,
+    ...(event && { [names.event]: event }),
     ...(error && { [names.error]: error }),
   };
 }
 
 /** The operation of an API's POST routes. */
 export function operationOf({ description }: ClientApi): Operation {
-  const { summary, vendor, reference, parameters = [], error, example } = description;
+  const { summary, vendor, reference, parameters = [], event, error, example } = description;
   const names = namesOf(description);
   return {
     tag: 'Client APIs',
     access: 'key',
     summary,
-    description: `As in the API of ${vendor}, streamed or whole. The schemas name the members that Millrace reads or writes; all others pass.`,
+    description: `As in the API of ${vendor}${event ? ', streamed or whole' : ''}. The schemas name the members that Millrace reads or writes; all others pass.`,
     reference,
-    parameters: [...creationHeaders, onDisconnect, eventIds, lastEventId, ...parameters],
+    parameters: [
+      ...parameters,
+      ...creationHeaders,
+      onDisconnect,
+      ...(event ? [eventIds, lastEventId] : []),
+    ],
     body: { schema: ref(names.request), example },
     answers: {
       '200': {
-        description: 'The answer: events if the request asks for a stream.',
+        description: event
+          ? 'The answer: events if the request asks for a stream.'
+          : 'The answer of the provider.',
         content: {
           'application/json': ref(names.answer),
-          'text/event-stream': ref(names.event),
+          ...(event && { 'text/event-stream': ref(names.event) }),
         },
         headers: [
           'x-millrace-served-by',

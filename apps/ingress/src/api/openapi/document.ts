@@ -59,7 +59,12 @@ const security = {
     description:
       'An API key. Where no keys are configured, programs of the same machine need none.',
   },
-  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The same key.' },
+  apiKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+    description: "The same key; Google's clients send it as `x-goog-api-key`.",
+  },
   readToken: {
     type: 'apiKey',
     in: 'query',

@@ -3,7 +3,13 @@ import { refuse } from '../../errors.ts';
 import type { Refused } from '../../errors.ts';
 import { chatCompletions } from '../chat-completions/api.ts';
 import { refuseType } from '../json-body.ts';
+import type { ApiDescription } from '../openapi/client-api.ts';
 import type { ClientApi } from '../port.ts';
+import {
+  embeddingsDescription,
+  moderationsDescription,
+  rerankDescription,
+} from './descriptions.ts';
 
 /*
  * OpenAI's APIs whose requests and answers pass through (formats/src/pass-through). They are whole calls: their logs have a
@@ -13,12 +19,14 @@ import type { ClientApi } from '../port.ts';
 /** `check`: refuses a body without a prompt that can be read. `model`: of a request that names none. */
 function passThroughApi(
   path: Endpoint,
+  description: ApiDescription,
   check: (body: Record<string, unknown>) => Refused | undefined,
   defaultModel?: string,
 ): ClientApi {
   return {
     ...chatCompletions,
     path,
+    description,
     parse(body) {
       const { model = defaultModel, stream } = body;
       if (model === undefined || model === '') {
@@ -47,13 +55,18 @@ function checkInput({ input }: Record<string, unknown>): Refused | undefined {
   return typeof input === 'string' ? undefined : refuseType('input', 'a string or an array', input);
 }
 
-export const embeddings = passThroughApi('/v1/embeddings', checkInput);
+export const embeddings = passThroughApi('/v1/embeddings', embeddingsDescription, checkInput);
 
 /** OpenAI's own default. */
-export const moderations = passThroughApi('/v1/moderations', checkInput, 'omni-moderation-latest');
+export const moderations = passThroughApi(
+  '/v1/moderations',
+  moderationsDescription,
+  checkInput,
+  'omni-moderation-latest',
+);
 
 /** As Cohere, Jina, Voyage and vLLM have it; OpenAI has none. Some of them also rank images, which are objects. */
-export const rerank = passThroughApi('/v1/rerank', ({ query, documents }) => {
+export const rerank = passThroughApi('/v1/rerank', rerankDescription, ({ query, documents }) => {
   if (query === undefined || query === null || query === '') {
     return refuse('missing_required_parameter', { param: 'query' });
   }
