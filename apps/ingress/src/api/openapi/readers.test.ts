@@ -13,10 +13,19 @@ import {
   readPriority,
 } from '../headers.ts';
 import { readJob } from '../jobs/routes.ts';
-import * as requestHeaders from '../request-headers.ts';
+import {
+  continuation,
+  deadline,
+  eventIds,
+  idempotencyKey,
+  lastEventId,
+  maxCost,
+  onDisconnect,
+  priority,
+} from '../request-headers.ts';
 import { readCreate } from '../websocket/frames.ts';
 import { buildDocument } from './document.ts';
-import type { Schema } from './operation.ts';
+import type { Parameter } from './operation.ts';
 
 /*
  * Requests are read by hand, for the sake of their error messages. Here the schemas of the document and the readers judge the same
@@ -73,7 +82,7 @@ const requests = (members: Record<string, readonly unknown[]>) =>
   );
 
 /** Each schema is held against its reader with any members, and with one member beside a good body. */
-function compare(
+function expectSameVerdicts(
   name: string,
   members: Record<string, readonly unknown[]>,
   read: (value: Record<string, unknown>) => unknown,
@@ -107,7 +116,7 @@ test('the schema of a job accepts what its reader accepts, and nothing else', ()
     ...common,
     webhook: [{ url: 'https://a.example/' }, { url: 5 }, { other: 1 }, 'x', null],
   };
-  compare('JobRequest', members, (job) => readJob(job, JSON.stringify(job), webhooks));
+  expectSameVerdicts('JobRequest', members, (job) => readJob(job, JSON.stringify(job), webhooks));
 });
 
 test('the schema of a create frame accepts what its reader accepts, and nothing else', () => {
@@ -118,9 +127,14 @@ test('the schema of a create frame accepts what its reader accepts, and nothing 
     continuation: ['auto', 'strict', 'off', 'always', 'on', null],
     idempotency_key: ['a', '', 'a\n', 'ä', 5, null, 'a'.repeat(256)],
   };
-  compare('CreateFrame', members, (frame) => readCreate(frame, JSON.stringify(frame), now), {
-    type: 'create',
-  });
+  expectSameVerdicts(
+    'CreateFrame',
+    members,
+    (frame) => readCreate(frame, JSON.stringify(frame), now),
+    {
+      type: 'create',
+    },
+  );
 });
 
 describe('the schema of a header accepts what its reader accepts, and nothing else:', () => {
@@ -130,31 +144,30 @@ describe('the schema of a header accepts what its reader accepts, and nothing el
     return readIdempotencyKey({ headers, headersDistinct }, { route: '', text: '' });
   };
   const texts = (values: readonly unknown[]) => values.filter((one) => typeof one === 'string');
-  const cases: [keyof typeof requestHeaders, readonly string[], (value: string) => unknown][] = [
-    ['priority', ['high', 'low', 'HIGH', ''], (value) => readPriority(value)],
-    ['deadline', texts(deadlines), (value) => readDeadline(value, now)],
-    ['maxCost', texts(costs), (value) => readMaxCost(value)],
+  const cases: [Parameter, readonly string[], (value: string) => unknown][] = [
+    [priority, ['high', 'low', 'HIGH', ''], (value) => readPriority(value)],
+    [deadline, texts(deadlines), (value) => readDeadline(value, now)],
+    [maxCost, texts(costs), (value) => readMaxCost(value)],
     [
-      'continuation',
+      continuation,
       ['auto', 'always', 'x'],
       (value) => readContinuation({ 'x-millrace-continuation': value }),
     ],
     [
-      'onDisconnect',
+      onDisconnect,
       ['keep', 'cancel', 'x', ''],
       (value) => readOnDisconnect({ 'x-millrace-on-disconnect': value }),
     ],
-    ['eventIds', ['on', 'off', 'true'], (value) => readEventIds({ 'x-millrace-event-ids': value })],
+    [eventIds, ['on', 'off', 'true'], (value) => readEventIds({ 'x-millrace-event-ids': value })],
     [
-      'lastEventId',
+      lastEventId,
       ['1-17', '', '0-0', '1', '01-1', '1-', 'x'],
       (value) => readLastEventId({ 'last-event-id': value }),
     ],
-    ['idempotencyKey', ['a', '', 'a'.repeat(255), 'a'.repeat(256), 'a\u0001'], readKey],
+    [idempotencyKey, ['a', '', 'a'.repeat(255), 'a'.repeat(256), 'a\u0001'], readKey],
   ];
 
-  test.each(cases)('%s', (name, values, read) => {
-    const { schema } = requestHeaders[name] as { schema: Schema };
+  test.each(cases)('$name', ({ schema }, values, read) => {
     const isValid = ajv.compile(schema);
     for (const value of values) {
       expect([value, isValid(value)]).toEqual([value, refusalOf(() => read(value)) === undefined]);
