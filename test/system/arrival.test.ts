@@ -81,7 +81,8 @@ describe('an ingress with short times', () => {
 
   describe('a body that drips', () => {
     it('is ended when its time is over, and holds no memory from then on', async () => {
-      const { socket, ended } = await raw(post(9000));
+      // It would take 18 s.
+      const { socket, ended } = await raw(post(90_000));
       const drip = setInterval(() => socket.write('x'.repeat(100)), 20);
       expect(await ended).toMatch(/^HTTP\/1\.1 408 /);
       clearInterval(drip);

@@ -64,5 +64,5 @@ it('a query is added to the one that a format has itself', () => {
 it('secrets are the values whose names say so', () => {
   const query = { 'api-version': '2025-04-01', sig: 'a1' };
   const headers = { Authorization: 'Basic dTpw', 'x-title': 'My app', 'X-Access-Token': 't1' };
-  expect(secretsIn({ query, headers })).toEqual(['a1', 'dTpw', 't1']);
+  expect(secretsIn({ query, headers })).toEqual(['a1', 'Basic dTpw', 'dTpw', 't1']);
 });

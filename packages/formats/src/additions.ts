@@ -49,13 +49,15 @@ const keyHeaders: ReadonlySet<string> = new Set(['authorization', 'x-api-key', '
 
 /** Names of headers and query parameters whose values are secrets. */
 export const namesSecret = (name: string): boolean =>
-  /auth|key|token|secret|cookie|password|signature|credential|^code$|^sig$/i.test(name);
+  /auth|key|token|secret|cookie|pass|pwd|signature|credential|subscription|session|^code$|^sig$/i.test(
+    name,
+  );
 
 /** The secrets among the additions: texts that must not appear in an answer. */
 export function secretsIn({ query = {}, headers = {} }: Additions): string[] {
   const values = [...Object.entries(query), ...Object.entries(headers)].flatMap(([name, value]) =>
     namesSecret(name) ? [value] : [],
   );
-  // Without the scheme, as of `Basic …`.
-  return values.map((value) => value.replace(/^\w+\s+/, ''));
+  const scheme = /^(?:basic|bearer|token)\s+/i;
+  return [...new Set(values.flatMap((value) => [value, value.replace(scheme, '')]))];
 }

@@ -138,7 +138,7 @@ limits: { requestBody: 16 MiBs }
       '2:21 listen.port: expected a whole number from 0 to 65535, found 808000',
       '3:1 retention: expected a duration such as 250ms, 10s or 5m, found "10 seconds"',
       '4:1 drainTimeot: unknown field (did you mean drainTimeout?)',
-      '6:13 providers.openai.api: expected one of openai, anthropic, openai-responses, found "opena"',
+      '6:13 providers.openai.api: expected one of openai, anthropic, openai-responses, gemini, found "opena"',
       '6:25 providers.openai.baseUrl: expected an http or https URL without login, query or fragment, found "ftp://api.openai.com/v1"',
       '10:11 models["gpt-4.1"].targets[0].provider: expected one of the providers (openai), found "openia" (did you mean openai?)',
       '11:9 models["gpt-4.1"].targets[1].model: expected the provider\'s name for a model, found nothing',

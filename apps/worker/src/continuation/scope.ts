@@ -19,11 +19,15 @@ export function mayContinue(scope: ContinuationScope, source: Target, target: Ta
 const isSameModel = (one: Target, other: Target): boolean =>
   plainName(one.model) === plainName(other.model);
 
-const plainName = (model: string): string =>
+/** A fine-tuned model is only itself. */
+const plainName = (model: string): string => (model.startsWith('ft:') ? model : plain(model));
+
+const plain = (model: string): string =>
   model
     .toLowerCase()
     .replace(/^.*\//, '')
-    .replace(/:[\w-]+$/, '')
+    // How an aggregator serves it, or a version of Bedrock's; Ollama's tags name sizes, which are other models.
+    .replace(/:(?:free|beta|nitro|floor|extended|online|exacto|latest|\d+)$/, '')
     .replace(/^(?:[a-z]{2,6}\.)?(?:anthropic|meta|mistral|cohere|amazon|deepseek|openai)\./, '')
     .replace(/-v\d+$/, '')
     .replace(/@/, '-')
@@ -35,7 +39,7 @@ const vendors: readonly (readonly [vendor: string, names: RegExp])[] = [
   ['openai', /^(?:gpt|chatgpt|o[1-9]|codex)\b/],
   ['anthropic', /^claude\b/],
   ['google', /^(?:gemini|gemma|learnlm)\b/],
-  ['meta', /^(?:meta-)?llama\b/],
+  ['meta', /^(?:meta-)?llama/],
   ['mistral', /^(?:open-)?(?:mi[sx]tral|ministral|magistral|codestral|devstral|pixtral)\b/],
   ['deepseek', /^deepseek\b/],
   ['alibaba', /^(?:qwen|qwq|qvq)/],
@@ -50,4 +54,4 @@ const vendors: readonly (readonly [vendor: string, names: RegExp])[] = [
 
 /** Undefined: unknown. */
 const vendorOf = (model: string): string | undefined =>
-  vendors.find(([, names]) => names.test(plainName(model)))?.[0];
+  vendors.find(([, names]) => names.test(plain(model.replace(/^ft:/, ''))))?.[0];

@@ -145,6 +145,19 @@ describe('a price in the config', () => {
     expect(cost('openai', 'gpt-4o-mini', usage)).toBe(2000 / 1e6);
     expect(cost('gateway', 'free', usage)).toBe(0);
   });
+
+  test('of a wildcard is for the names that it serves: the longest counts, and none for a target of its own', () => {
+    const usage = { prompt_tokens: 1000, completion_tokens: 0 };
+    const priced = (model: string, input?: number) => ({
+      targets: [{ provider: 'openai', model, ...(input && { price: { input, output: 0 } }) }],
+    });
+    const models = { a: priced('*', 3), b: priced('gpt-4.1-*', 5), c: priced('gpt-4.1') };
+    const own = createPrices({ ...config, models } as unknown as typeof config, knownPrice);
+    const costOf = (model: string) => own({ provider: 'openai', model }, tokenCounts(usage), at);
+    expect(costOf('some-model')).toBe(3_000_000);
+    expect(costOf('gpt-4.1-mini')).toBe(5_000_000);
+    expect(costOf('gpt-4.1')).toBe(2_000_000);
+  });
 });
 
 test('an attempt without tokens costs nothing, whatever its price', () => {

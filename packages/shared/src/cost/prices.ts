@@ -28,19 +28,23 @@ export function createPrices(
   { models, providers }: Pick<Config, 'models' | 'providers'>,
   known: KnownPrice,
 ): Prices {
-  const configured = new Map<string, NonNullable<TargetConfig['price']>>();
+  /** Undefined: an exact target without a price, which has none of a wildcard's. */
+  const configured = new Map<string, TargetConfig['price']>();
   const patterns: TargetConfig[] = [];
   for (const { targets } of Object.values(models)) {
     for (const target of targets) {
-      const { price } = target;
-      if (price && isPattern(target.model)) patterns.push(target);
-      else if (price) configured.set(targetKey(target), price);
+      const key = targetKey(target);
+      if (isPattern(target.model)) patterns.push(target);
+      else configured.set(key, target.price ?? configured.get(key));
     }
   }
   return (target, tokens, at) => {
     if (tokens.input === 0 && tokens.output === 0) return 0;
     if (tokens.input >= maxTokens || tokens.output >= maxTokens) return null;
-    const own = configured.get(targetKey(target)) ?? configuredTarget(patterns, target)?.price;
+    const key = targetKey(target);
+    const own = configured.has(key)
+      ? configured.get(key)
+      : configuredTarget(patterns, target)?.price;
     if (own) return configuredPrice(own, tokens);
     const baseUrl = providers[target.provider]?.baseUrl;
     return baseUrl === undefined ? null : known(baseUrl, target.model, tokens, at);

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { configuredTarget, mayStandFor, serveModel, standsFor, targetsOf } from './model-names.ts';
 
-const models = { 'gpt-4o': 1, 'openai/*': 2, 'openai/gpt-5': 3, 'openai/ft:*': 4, 'local/*': 5 };
+const models = {
+  'g-*': 0,
+  'gpt-4o': 1,
+  'openai/*': 2,
+  'openai/gpt-5': 3,
+  'openai/ft:*': 4,
+  'local/*': 5,
+};
 
 describe('a name that a client asks for', () => {
   it.each([
@@ -10,7 +17,7 @@ describe('a name that a client asks for', () => {
     ['openai/gpt-5-mini', 'openai/*', 'gpt-5-mini'],
     ['openai/ft:gpt-4o:acme::1', 'openai/ft:*', 'gpt-4o:acme::1'],
     ['local/org/model.gguf', 'local/*', 'org/model.gguf'],
-    ['openai/$&', 'openai/*', '$&'],
+    ["openai/$'", 'openai/*', "$'"],
     ['openai/a..b/.c', 'openai/*', 'a..b/.c'],
   ])('%s is served by %s', (name, alias, rest) => {
     expect(serveModel(models, name)).toMatchObject({ alias, rest });
@@ -27,6 +34,10 @@ describe('a name that a client asks for', () => {
     'openai/..',
     'openai/../files',
     'openai/a/./b',
+    'openai/%2e%2e/x',
+    'openai/<b>?a#c',
+    // The rest begins in the middle of a segment.
+    'g-../../v1/files',
     `openai/${'x'.repeat(250)}`,
     'constructor',
     '',
@@ -54,12 +65,14 @@ it('the rest of a name takes the place of the "*" of each target, whatever chara
   expect(targetsOf(targets, undefined)).toEqual(targets);
 });
 
-it('a target is found in the config by its exact name, else by a "*"', () => {
+it('a target is found in the config by its exact name, else by the longest "*"', () => {
   const targets = [target('*'), target('fixed'), target('a/*', 'q')];
   expect(configuredTarget(targets, target('fixed'))).toBe(targets[1]);
   expect(configuredTarget(targets, target('other'))).toBe(targets[0]);
   expect(configuredTarget(targets, target('a/b', 'q'))).toBe(targets[2]);
   expect(configuredTarget(targets, target('a/', 'q'))).toBeUndefined();
+  const several = [target('*'), target('gpt-5-*')];
+  expect(configuredTarget(several, target('gpt-5-pro'))).toBe(several[1]);
   expect(configuredTarget(targets, target('b', 'q'))).toBeUndefined();
 });
 

@@ -16,10 +16,10 @@ export type ServedModel<M> = {
 };
 
 /**
- * Such a name is passed on to providers, by some formats in a path, and shown in headers and logs: visible ASCII without `*`, which
- * stands for a name, and without segments that lead out of a path.
+ * Such a name, and its rest, is passed on to providers, by some formats in a path, and shown in headers and logs: the characters of
+ * known names of models, without segments that lead out of a path.
  */
-const passedOn = /^(?!(?:.*\/)?\.{1,2}(?:\/|$))[!-)+-~]{1,256}$/;
+const passedOn = /^(?!(?:.*\/)?\.{1,2}(?:\/|$))[\w.:/@+~=,!$'()-]{1,256}$/;
 
 export const isPattern = (name: string): boolean => name.includes('*');
 
@@ -39,7 +39,8 @@ export function serveModel<M>(
   if (alias === undefined || !passedOn.test(name)) return undefined;
   const rest = name.slice(alias.length - 1);
   const model = models[alias];
-  return rest === '' || model === undefined ? undefined : { alias, model, rest };
+  // The rest may begin in the middle of a segment.
+  return passedOn.test(rest) && model !== undefined ? { alias, model, rest } : undefined;
 }
 
 const known = new WeakMap<object, readonly string[]>();
@@ -64,7 +65,7 @@ export const targetsOf = <T extends Target>(targets: readonly T[], rest: string 
       : { ...target, model: target.model.replace('*', () => rest) },
   );
 
-/** The target of the config that such a target comes from; an exact one first. */
+/** The target of the config that such a target comes from: an exact one, else that with the longest pattern. */
 export function configuredTarget<T extends Target>(
   targets: readonly T[],
   { provider, model }: Target,
@@ -72,7 +73,9 @@ export function configuredTarget<T extends Target>(
   const own = targets.filter((one) => one.provider === provider);
   return (
     own.find((one) => one.model === model) ??
-    own.find((one) => restOf(one.model, model) !== undefined)
+    own
+      .filter((one) => restOf(one.model, model) !== undefined)
+      .toSorted((one, other) => other.model.length - one.model.length)[0]
   );
 }
 

@@ -40,13 +40,10 @@ const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 /** The configured limits of targets, counted over the whole fleet. */
 export function createTargetLimits({ models, windows, now, onRoom, onError }: TargetLimitsOptions) {
   let limits = limitsByTarget(models);
-  let patterns = patternsOf(models);
-  /** All names that a wildcard serves at a target share its limits. */
-  function keyOf(target: Target): string {
-    const key = targetKey(target);
-    if (patterns.length === 0 || limits.has(key)) return key;
-    return targetKey(configuredTarget(patterns, target) ?? target);
-  }
+  let configured = targetsIn(models);
+  /** All names that a wildcard serves at a target share its limits, unless the config names them, too. */
+  const keyOf = (target: Target): string =>
+    targetKey(configured.length === 0 ? target : (configuredTarget(configured, target) ?? target));
   /** The last answer of the store: until when a target is at its limit, and its usage. */
   const told = new Map<string, { until: number; used: Record<string, number> }>();
 
@@ -99,7 +96,7 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
     /** Uses the limits of these models from now on; what has been counted stays counted. */
     replace(some: TargetLimitsOptions['models']): void {
       limits = limitsByTarget(some);
-      patterns = patternsOf(some);
+      configured = targetsIn(some);
     },
     /** Synchronous for a target without limits. Rejects only if the store does. */
     take(target: Target, body: string): TargetGrant | Promise<TargetGrant> {
@@ -119,8 +116,8 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
   };
 }
 
-/** The targets of the config with a `*` and limits. */
-const patternsOf = (models: TargetLimitsOptions['models']) =>
-  Object.values(models)
-    .flatMap(({ targets }) => targets)
-    .filter(({ model, limits }) => limits !== undefined && isPattern(model));
+/** The targets of the config; none if no wildcard has limits, which is the common case. */
+function targetsIn(models: TargetLimitsOptions['models']) {
+  const all = Object.values(models).flatMap(({ targets }) => targets);
+  return all.some(({ model, limits }) => limits && isPattern(model)) ? all : [];
+}
