@@ -243,12 +243,15 @@ describe('concurrent requests', () => {
   });
 
   it('are never more than allowed when all come at once', async () => {
+    // A first try of this test may have left streams whose end is not counted yet.
+    await expect.poll(async () => (await ask(one, 'race', 'short')).status).toBe(200);
     const calls = Array.from({ length: 40 }, (_, i) =>
       begin(i % 2 ? one : other, 'race', 'long', { stream: true }),
     );
     const heads = await Promise.all(calls.map(({ head }) => head));
-    expect(heads.filter(({ status }) => status === 200)).toHaveLength(5);
     for (const going of calls) going.leave();
+    const served = heads.map(({ status }) => status).filter((status) => status !== 429);
+    expect(served).toEqual([200, 200, 200, 200, 200]);
   });
 
   it('are refused with what is known of the other limits, where it was asked and elsewhere', async () => {
