@@ -82,8 +82,8 @@ function streamEncoder(encoder: AnswerEncoder, withIds: boolean): StreamEncoder 
   };
 }
 
-/** A line of kind `chunk` or `usage`. */
-const encodeLine = (encoder: AnswerEncoder, text: string): readonly FormatEvent[] =>
+/** The events of a line of kind `chunk` or `usage`. */
+export const encodeLine = (encoder: AnswerEncoder, text: string): readonly FormatEvent[] =>
   text[0] === 'u' ? encoder.usage(text.slice(1)) : encoder.chunk(text.slice(1));
 
 const sseText = ({ name, data }: FormatEvent): string =>

@@ -167,7 +167,8 @@ class ActiveRun {
     this.history = history;
     this.run = sealed.run;
     const writer = this.openLog(sealed, history);
-    if (isLarge(sealed.body)) await nextTurn();
+    const isTranslated = clientFormatOf(activation.data.endpoint) !== undefined;
+    if (isTranslated && isLarge(sealed.body)) await nextTurn();
     const { body, asked } = readRequest(activation, sealed.body);
     const conclusion = await runAttempts({
       activation,

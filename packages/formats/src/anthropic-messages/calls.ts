@@ -49,7 +49,7 @@ export function toolUseBlock(call: unknown, param: string, ids: CallIds): Block 
  * The arguments as the object that Anthropic requires. A model can have written invalid JSON: it stays part
  * of the conversation, as a text in the input.
  */
-function toInput(text: unknown): unknown {
+export function toInput(text: unknown): unknown {
   if (typeof text !== 'string') return isJsonObject(text) ? text : {};
   if (text.trim() === '') return {};
   try {

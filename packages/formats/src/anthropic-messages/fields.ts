@@ -1,31 +1,21 @@
-import { RefusedError } from '../refused.ts';
+import { always, commonAsks, isNot } from '../inner-body.ts';
+import type { Asks } from '../inner-body.ts';
 
 /*
  * The members of a chat completion request that Anthropic's request does not have: it answers each with 400
  * `Extra inputs are not permitted`. Null always counts as absent.
  */
 
-type Asks = (value: unknown) => boolean;
-
-const always: Asks = () => true;
-const isNot =
-  (nothing: unknown): Asks =>
-  (value) =>
-    value !== nothing;
-
 /** Without these the answer would differ from the requested one: refused if the value requests it. */
 export const refusedFields: Readonly<Record<string, Asks>> = {
+  ...commonAsks,
   n: isNot(1),
   logprobs: isNot(false),
   top_logprobs: isNot(0),
-  logit_bias: (value) => Object.keys(Object(value)).length > 0,
   audio: always,
   modalities: (value) => !Array.isArray(value) || value.some(isNot('text')),
   web_search_options: always,
   moderation: always,
-  // The predecessors of `tools` and `tool_choice`: their answers have another form.
-  functions: (value) => !Array.isArray(value) || value.length > 0,
-  function_call: isNot('none'),
 };
 
 /** Hints, and options of OpenAI's service: dropped, with a note of what is lost. */
@@ -45,15 +35,3 @@ export const droppedFields = {
 
 /** Anthropic's own members, which a caller may add to OpenAI's. */
 export const ownFields = ['cache_control', 'container', 'inference_geo', 'speed'] as const;
-
-export function refuseFields(request: Readonly<Record<string, unknown>>): void {
-  for (const [name, asks] of Object.entries(refusedFields)) {
-    const value = request[name];
-    if (value === undefined || value === null || !asks(value)) continue;
-    throw new RefusedError(
-      name,
-      `Anthropic's API has nothing that corresponds to '${name}' with this value.`,
-      'unsupported_parameter',
-    );
-  }
-}

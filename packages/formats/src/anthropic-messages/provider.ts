@@ -6,10 +6,10 @@ import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
 import { nativeRequest } from './native-request.ts';
 import { traitsOf } from './models.ts';
-import { RefusedError, refusalFault } from '../refused.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
+import { translatedRequest } from '../upstream-request.ts';
 
 /** Anthropic's Messages API. Incoming requests and returned answers are in the inner form. */
 export const anthropicMessages: ProviderFormat = {
@@ -36,23 +36,12 @@ const authorization = ({ apiKey }: ProviderAccount): Record<string, string> => (
 });
 
 function request(call: ProviderCall): UpstreamRequest | Fault {
-  const headers = {
-    'content-type': 'application/json',
-    accept: call.stream ? 'text/event-stream' : 'application/json',
-    'user-agent': 'millrace',
-    ...authorization(call),
-    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
-    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
-  };
-  const path = pathOf(call.baseUrl, 'messages');
-  try {
-    if (!call.native) return { path, headers, body: translateRequest(call) };
-    const { body, headers: own } = nativeRequest(call.native, call);
-    return { path, headers: { ...headers, ...own }, body };
-  } catch (error) {
-    if (error instanceof RefusedError) return refusalFault(error);
-    throw error;
-  }
+  return translatedRequest(call, () => {
+    const path = pathOf(call.baseUrl, 'messages');
+    if (!call.native) return { path, headers: authorization(call), body: translateRequest(call) };
+    const { body, headers } = nativeRequest(call.native, call);
+    return { path, headers: { ...authorization(call), ...headers }, body };
+  });
 }
 
 /** The base URL is Anthropic's, without the version, or in OpenAI's style, with it. */

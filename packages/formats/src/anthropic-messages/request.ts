@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { ProviderCall } from '../port.ts';
-import { parseExactly } from '../exact-json.ts';
-import { ownFields, refuseFields } from './fields.ts';
+import { ownFields, refusedFields } from './fields.ts';
+import { parseInnerBody, refuseFields } from '../inner-body.ts';
 import { translateMessages } from './messages.ts';
 import { traitsOf } from './models.ts';
 import type { ModelTraits } from './models.ts';
@@ -32,8 +32,8 @@ export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'stream' | 
  * @throws {RefusedError} where it asks for what cannot be said in it.
  */
 export function translateRequest({ body, model, stream, prefill }: TranslateOptions): string {
-  const request = parseBody(body);
-  refuseFields(request);
+  const request = parseInnerBody(body);
+  refuseFields(request, refusedFields, "Anthropic's API");
   if (prefill) refusePrefill(request);
   const known = traitsOf(model);
   // If the target is asked to continue a text, the config is more reliable than the model's name.
@@ -64,17 +64,6 @@ export function translateRequest({ body, model, stream, prefill }: TranslateOpti
     ...ownMembers(request),
     ...(stream && { stream: true }),
   });
-}
-
-function parseBody(body: string): Record<string, unknown> {
-  let request: unknown;
-  try {
-    request = parseExactly(body);
-  } catch {
-    // Refused below.
-  }
-  if (!isJsonObject(request)) throw new RefusedError('', 'The body is no JSON object.');
-  return request;
 }
 
 /** Limits the token bound to what the model can write. */

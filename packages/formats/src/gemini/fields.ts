@@ -1,25 +1,19 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { RefusedError } from '../refused.ts';
+import { always, commonAsks } from '../inner-body.ts';
+import type { Asks } from '../inner-body.ts';
 
 /*
  * The members of a chat completion request that Gemini's request does not have. Null always counts as absent.
  */
 
-type Asks = (value: unknown) => boolean;
-
-const always: Asks = () => true;
-
 /** Without these the answer would differ from the requested one: refused if the value requests it. */
 export const refusedFields: Readonly<Record<string, Asks>> = {
+  ...commonAsks,
   // `candidateCount` is at most 8.
   n: (value) => typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 8,
-  logit_bias: (value) => Object.keys(Object(value)).length > 0,
   audio: always,
   web_search_options: always,
   moderation: always,
-  // The predecessors of `tools` and `tool_choice`: their answers have another form.
-  functions: (value) => !Array.isArray(value) || value.length > 0,
-  function_call: (value) => value !== 'none',
 };
 
 /** Hints, and options of OpenAI's service: dropped, with a note of what is lost. */
@@ -37,18 +31,6 @@ export const droppedFields = {
   prompt_cache_retention: 'the same',
   stream_options: 'Gemini always sends the usage, and clients that ask get it',
 } as const;
-
-export function refuseFields(request: Readonly<Record<string, unknown>>): void {
-  for (const [name, asks] of Object.entries(refusedFields)) {
-    const value = request[name];
-    if (value === undefined || value === null || !asks(value)) continue;
-    throw new RefusedError(
-      name,
-      `Gemini's API has nothing that corresponds to '${name}' with this value.`,
-      'unsupported_parameter',
-    );
-  }
-}
 
 /** Gemini's own members, which a caller may add to OpenAI's, by each name that Google's API accepts. */
 const ownNames: Readonly<Record<string, string>> = {

@@ -3,12 +3,12 @@ import { partsOf } from '../base-url.ts';
 import { withRetryAfter } from '../errors/read-error.ts';
 import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
 import { limitsReader, openAiQuota } from '../rate-limits.ts';
-import { RefusedError, refusalFault } from '../refused.ts';
 import { readError } from './errors.ts';
 import { nativeRequest } from './native-request.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
+import { translatedRequest } from '../upstream-request.ts';
 
 /** Google's Gemini API (`generateContent`). Incoming requests and returned answers are in the inner form. */
 export const gemini: ProviderFormat = {
@@ -31,23 +31,12 @@ const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>
   apiKey === undefined ? {} : { 'x-goog-api-key': apiKey };
 
 function request(call: ProviderCall): UpstreamRequest | Fault {
-  const headers = {
-    'content-type': 'application/json',
-    accept: call.stream ? 'text/event-stream' : 'application/json',
-    'user-agent': 'millrace',
-    ...authorization(call),
-    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
-    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
-  };
   const method = call.stream ? 'streamGenerateContent?alt=sse' : 'generateContent';
-  const path = `${rootOf(call.baseUrl)}/${resourceOf(call.model)}:${method}`;
-  try {
-    const body = call.native ? nativeRequest(call.native, call) : translateRequest(call);
-    return { path, headers, body };
-  } catch (error) {
-    if (error instanceof RefusedError) return refusalFault(error);
-    throw error;
-  }
+  return translatedRequest(call, () => ({
+    path: `${rootOf(call.baseUrl)}/${resourceOf(call.model)}:${method}`,
+    headers: authorization(call),
+    body: call.native ? nativeRequest(call.native, call) : translateRequest(call),
+  }));
 }
 
 /** The base URL is Google's, without the version, or has one, as that of Vertex AI's express mode. */

@@ -1,8 +1,8 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { parseExactly } from '../exact-json.ts';
 import type { ProviderCall } from '../port.ts';
 import { invalid, RefusedError } from '../refused.ts';
-import { ownMembers, refuseFields } from './fields.ts';
+import { ownMembers, refusedFields } from './fields.ts';
+import { parseInnerBody, refuseFields } from '../inner-body.ts';
 import { translateMessages } from './messages.ts';
 import { traitsOf } from './models.ts';
 import type { ModelTraits } from './models.ts';
@@ -19,8 +19,8 @@ export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'prefill'>;
  * @throws {RefusedError} if Gemini's format cannot express the request.
  */
 export function translateRequest({ body, model, prefill }: TranslateOptions): string {
-  const request = parseBody(body);
-  refuseFields(request);
+  const request = parseInnerBody(body);
+  refuseFields(request, refusedFields, "Gemini's API");
   const traits = traitsOf(model);
   const { system, contents } = translateMessages(request['messages'], traits);
   if (prefill && contents.at(-1)?.role !== 'model') {
@@ -39,17 +39,6 @@ export function translateRequest({ body, model, prefill }: TranslateOptions): st
     ...translateTier(request['service_tier']),
     ...own,
   });
-}
-
-function parseBody(body: string): Json {
-  let request: unknown;
-  try {
-    request = parseExactly(body);
-  } catch {
-    // Refused below.
-  }
-  if (!isJsonObject(request)) throw new RefusedError('', 'The body is no JSON object.');
-  return request;
 }
 
 function translateConfig(request: Json, thinking: unknown, traits: ModelTraits): Json {

@@ -8,6 +8,7 @@ import { adaptTranslated } from './translated.ts';
 import { streamOptionsFor } from './stream-options.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
+import { upstreamRequest } from '../upstream-request.ts';
 
 /** OpenAI's Chat Completions, and compatible providers. */
 export const openAiChat: ProviderFormat = {
@@ -40,15 +41,9 @@ function request(call: ProviderCall) {
 }
 
 /** A request to one of OpenAI's APIs. `path`: after the base URL. */
-export const requestTo = (path: string, call: ProviderCall, body: string): UpstreamRequest => ({
-  path: `${partsOf(call.baseUrl).pathname}${path}`,
-  headers: {
-    'content-type': 'application/json',
-    accept: call.stream ? 'text/event-stream' : 'application/json',
-    'user-agent': 'millrace',
-    ...authorization(call),
-    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
-    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
-  },
-  body,
-});
+export const requestTo = (path: string, call: ProviderCall, body: string): UpstreamRequest =>
+  upstreamRequest(call, {
+    path: `${partsOf(call.baseUrl).pathname}${path}`,
+    headers: authorization(call),
+    body,
+  });

@@ -1,25 +1,15 @@
-import { RefusedError } from '../refused.ts';
+import { always, commonAsks, isNot } from '../inner-body.ts';
+import type { Asks } from '../inner-body.ts';
 
 /* How each member of a chat completion request is treated. Null always counts as absent. */
 
-type Asks = (value: unknown) => boolean;
-
-const always: Asks = () => true;
-const isNot =
-  (nothing: unknown): Asks =>
-  (value) =>
-    value !== nothing;
-
 /** The Responses API has nothing for these, and the answer would differ: refused if the value asks for it. */
 export const refusedFields: Readonly<Record<string, Asks>> = {
+  ...commonAsks,
   n: isNot(1),
   stop: (value) => !Array.isArray(value) || value.length > 0,
-  logit_bias: (value) => Object.keys(Object(value)).length > 0,
   audio: always,
   modalities: (value) => !Array.isArray(value) || value.some(isNot('text')),
-  // The predecessors of `tools` and `tool_choice`: their answers have another form.
-  functions: (value) => !Array.isArray(value) || value.length > 0,
-  function_call: isNot('none'),
   // What the provider keeps is not there for the other targets of a model.
   previous_response_id: always,
   conversation: always,
@@ -57,15 +47,3 @@ export const ownFields = [
   'prompt',
   'context_management',
 ] as const;
-
-export function refuseFields(request: Readonly<Record<string, unknown>>): void {
-  for (const [name, asks] of Object.entries(refusedFields)) {
-    const value = request[name];
-    if (value === undefined || value === null || !asks(value)) continue;
-    throw new RefusedError(
-      name,
-      `The Responses API has nothing that corresponds to '${name}' with this value.`,
-      'unsupported_parameter',
-    );
-  }
-}

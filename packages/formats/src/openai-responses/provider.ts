@@ -2,12 +2,12 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import { partsOf } from '../base-url.ts';
 import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
-import { RefusedError, refusalFault } from '../refused.ts';
 import { readError } from './errors.ts';
 import { nativeRequest } from './native-request.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
+import { translatedRequest } from '../upstream-request.ts';
 
 /** OpenAI's Responses API, and compatible providers. Incoming requests and returned answers are in the inner form. */
 export const openAiResponses: ProviderFormat = {
@@ -28,20 +28,9 @@ const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>
   apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
 
 function request(call: ProviderCall): UpstreamRequest | Fault {
-  const headers = {
-    'content-type': 'application/json',
-    accept: call.stream ? 'text/event-stream' : 'application/json',
-    'user-agent': 'millrace',
-    ...authorization(call),
-    ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
-    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
-  };
-  try {
-    const path = `${partsOf(call.baseUrl).pathname}/responses`;
-    const body = call.native ? nativeRequest(call.native, call) : translateRequest(call);
-    return { path, headers, body };
-  } catch (error) {
-    if (error instanceof RefusedError) return refusalFault(error);
-    throw error;
-  }
+  return translatedRequest(call, () => ({
+    path: `${partsOf(call.baseUrl).pathname}/responses`,
+    headers: authorization(call),
+    body: call.native ? nativeRequest(call.native, call) : translateRequest(call),
+  }));
 }

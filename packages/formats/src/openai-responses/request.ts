@@ -1,8 +1,8 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
-import { parseExactly } from '../exact-json.ts';
 import type { ProviderCall } from '../port.ts';
-import { invalid, RefusedError } from '../refused.ts';
-import { ownFields, refuseFields, sharedFields } from './fields.ts';
+import { invalid } from '../refused.ts';
+import { ownFields, refusedFields, sharedFields } from './fields.ts';
+import { parseInnerBody, refuseFields } from '../inner-body.ts';
 import { markPrefill, translateMessages } from './input.ts';
 import { encryptedReasoning, needsReasoning, translateReasoning } from './reasoning.ts';
 import { translateTools } from './tools.ts';
@@ -19,8 +19,8 @@ export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'stream' | 
  * @throws {RefusedError} where it asks for what cannot be said in it.
  */
 export function translateRequest({ body, model, stream, prefill }: TranslateOptions): string {
-  const request = parseBody(body);
-  refuseFields(request);
+  const request = parseInnerBody(body);
+  refuseFields(request, refusedFields, 'The Responses API');
   const items = translateMessages(request['messages']);
   const reasoning = translateReasoning(request);
   const text = translateText(request);
@@ -40,17 +40,6 @@ export function translateRequest({ body, model, stream, prefill }: TranslateOpti
     store: request['store'] === true,
     ...(stream && { stream: true, ...streamOptions(request['stream_options']) }),
   });
-}
-
-function parseBody(body: string): Json {
-  let request: unknown;
-  try {
-    request = parseExactly(body);
-  } catch {
-    // Refused below.
-  }
-  if (!isJsonObject(request)) throw new RefusedError('', 'The body is no JSON object.');
-  return request;
 }
 
 function present(request: Json, names: readonly string[]): Json {

@@ -10,7 +10,7 @@ import type { Start } from '../../delivery/start.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
 import type { Refused } from '../../errors.ts';
 import type { Services } from '../../services.ts';
-import { keyEnded } from '../answer.ts';
+import { readExisting } from '../read-existing.ts';
 import { movedEvent, queuedEvent, resetEvent, sseEvent, sseRetry, jobEvents } from './job-event.ts';
 
 export type EventsOptions = {
@@ -82,14 +82,17 @@ export function streamEvents(options: EventsOptions): void {
     },
     cut: () => void response.destroy(),
   };
-  const exchange = services.exchanges.read(described, client, events.from);
-  const connection = services.connections.add(() => exchange.drain(), undefined, writer.held);
-  const keyUse = services.keyUsers.add(principal, (refused) => exchange.expel(refused, keyEnded));
-  response.on('close', () => {
-    connection.remove();
-    keyUse.remove();
-    positionWatch?.stop();
-    exchange.leave('its reader left');
+  response.on('close', () => positionWatch?.stop());
+  const { from } = events;
+  const { held } = writer;
+  const exchange = readExisting({
+    described,
+    from,
+    client,
+    response,
+    principal,
+    services,
+    held,
   });
 }
 

@@ -10,9 +10,10 @@ import type { Principal } from '../../auth/api-keys.ts';
 import { openSseWriter } from '../../delivery/sse-writer.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
 import type { Services } from '../../services.ts';
-import { keyEnded } from '../answer.ts';
 import { factsOfAnswer } from '../answer-facts.ts';
+import { encodeLine } from '../format-api.ts';
 import { readFailed } from '../progress.ts';
+import { readExisting } from '../read-existing.ts';
 
 export type StoredStreamOptions = {
   described: Described;
@@ -66,8 +67,7 @@ export function streamStored(options: StoredStreamOptions): void {
     let text = '';
     for (const line of batch) {
       const kind = line.text[0];
-      if (kind === 'c') text += textOf(encoder.chunk(line.text.slice(1)));
-      else if (kind === 'u') text += textOf(encoder.usage(line.text.slice(1)));
+      if (kind === 'c' || kind === 'u') text += textOf(encodeLine(encoder, line.text));
       // A job may begin its answer again.
       else if (kind === 'z') begin();
       else if (kind === 'd' || kind === 'f' || kind === 'x') {
@@ -91,12 +91,14 @@ export function streamStored(options: StoredStreamOptions): void {
     moved: (id: string) => writer.end(errorText(draining(id))),
     cut: () => void response.destroy(),
   };
-  const exchange = services.exchanges.read(described, client, logStart);
-  const connection = services.connections.add(() => exchange.drain(), undefined, writer.held);
-  const keyUse = services.keyUsers.add(principal, (refused) => exchange.expel(refused, keyEnded));
-  response.on('close', () => {
-    connection.remove();
-    keyUse.remove();
-    exchange.leave('its reader left');
+  const { held } = writer;
+  const exchange = readExisting({
+    described,
+    from: logStart,
+    client,
+    response,
+    principal,
+    services,
+    held,
   });
 }

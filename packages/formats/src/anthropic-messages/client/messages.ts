@@ -1,7 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
-import type { Inexpressible } from './inexpressible.ts';
+import type { Inexpressible } from '../../inexpressible.ts';
 
 /** The system prompt and the turns as messages of the inner form. */
 export function innerMessages(

@@ -5,7 +5,7 @@ import { InvalidRequest } from '../../client-port.ts';
 import type { InnerRequest } from '../../client-port.ts';
 import { innerMessages } from './messages.ts';
 import { innerChoice, innerTools } from './tools.ts';
-import { Inexpressible } from './inexpressible.ts';
+import { Inexpressible } from '../../inexpressible.ts';
 
 /** Characters of OpenAI's `user`. */
 const maxUserLength = 64;
@@ -17,7 +17,7 @@ const maxUserLength = 64;
  * @throws {InvalidRequest}
  */
 export function toInner(body: JsonObject): InnerRequest {
-  const lost = new Inexpressible();
+  const lost = new Inexpressible("Anthropic's API");
   const { model, max_tokens: maxTokens, messages, system, stream } = body;
   if (model === undefined) throw new InvalidRequest('model', 'model: Field required');
   if (typeof model !== 'string' || model === '') {

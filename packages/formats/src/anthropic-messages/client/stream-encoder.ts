@@ -66,8 +66,8 @@ class MessageEncoder implements AnswerEncoder {
     const native = chunk[nativeMember];
     if (isJsonObject(native)) this.passNative(native);
     else this.addChunk(chunk);
-    if (plainContent(chunk) !== undefined && native === undefined) {
-      this.template ??= templateOf(text);
+    if (!this.template && native === undefined && plainContent(chunk) !== undefined) {
+      this.template = templateOf(text);
     }
     return this.taken();
   }

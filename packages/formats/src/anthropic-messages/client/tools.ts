@@ -1,7 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
-import type { Inexpressible } from './inexpressible.ts';
+import type { Inexpressible } from '../../inexpressible.ts';
 
 /** The client's tools as functions. Anthropic's own tools, which have a type with a date, are inexpressible. */
 export function innerTools(tools: unknown, lost: Inexpressible): JsonObject[] {

@@ -3,6 +3,7 @@ import type { JsonObject } from '@millrace/shared/domain/json';
 import { parseExactly } from '../../exact-json.ts';
 import { deltaOf, finishReasons, reasoningTextFields, usageOf } from '../../openai-chat/chunk.ts';
 import type { AnswerFacts } from '../../client-port.ts';
+import { toInput } from '../calls.ts';
 import { fromInnerUsage, messageId, stopReasonOf } from './usage.ts';
 
 /** A chat completion as a message. Only its first choice has a counterpart. */
@@ -44,7 +45,7 @@ function blocksOf(message: JsonObject, requestId: string): JsonObject[] {
       type: 'tool_use',
       id: cleanCallId(call['id'], blocks.length),
       name: called['name'],
-      input: inputOf(called['arguments']),
+      input: toInput(called['arguments']),
     });
   }
   return blocks;
@@ -69,17 +70,4 @@ export function textOf(content: unknown): string {
   return itemsOf(content)
     .map((part) => (isJsonObject(part) && typeof part['text'] === 'string' ? part['text'] : ''))
     .join('');
-}
-
-/** The arguments as the object that Anthropic's clients expect. A model can have written invalid JSON. */
-export function inputOf(text: unknown): unknown {
-  if (typeof text !== 'string') return isJsonObject(text) ? text : {};
-  if (text.trim() === '') return {};
-  try {
-    const input = parseExactly(text);
-    if (isJsonObject(input)) return input;
-  } catch {
-    // No JSON: shown as text below.
-  }
-  return { invalid_arguments: text };
 }

@@ -2,7 +2,7 @@ import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { InnerRequest } from '../../client-port.ts';
-import { Inexpressible } from './inexpressible.ts';
+import { Inexpressible } from '../../inexpressible.ts';
 import { innerMessages } from './messages.ts';
 import { member } from './names.ts';
 import { schemaOf } from './schema.ts';
@@ -15,7 +15,7 @@ import { innerChoice, innerTools } from './tools.ts';
  * @throws {InvalidRequest}
  */
 export function toInner(body: JsonObject): InnerRequest {
-  const lost = new Inexpressible();
+  const lost = new Inexpressible("Gemini's API");
   const { model, stream } = body;
   if (typeof model !== 'string' || model === '') {
     throw new InvalidRequest('model', 'The request names no model.');

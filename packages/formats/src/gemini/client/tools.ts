@@ -1,7 +1,7 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
-import type { Inexpressible } from './inexpressible.ts';
+import type { Inexpressible } from '../../inexpressible.ts';
 import { member } from './names.ts';
 import { schemaOf } from './schema.ts';
 

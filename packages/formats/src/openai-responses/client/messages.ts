@@ -3,7 +3,7 @@ import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import { joinedName } from '../namespace.ts';
 import { reasoningDetail } from '../reasoning.ts';
-import type { Inexpressible } from './inexpressible.ts';
+import type { Inexpressible } from '../../inexpressible.ts';
 
 type Assistant = {
   role: 'assistant';

@@ -2,7 +2,7 @@ import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { InnerRequest } from '../../client-port.ts';
-import { Inexpressible } from './inexpressible.ts';
+import { Inexpressible } from '../../inexpressible.ts';
 import { innerMessages } from './messages.ts';
 import { innerChoice, innerTools } from './tools.ts';
 
@@ -16,7 +16,7 @@ const kept = ['previous_response_id', 'conversation'] as const;
  * @throws {InvalidRequest}
  */
 export function toInner(body: JsonObject): InnerRequest {
-  const lost = new Inexpressible();
+  const lost = new Inexpressible('the Responses API');
   const { model, input, instructions, stream, background } = body;
   if (typeof model !== 'string' || model === '') throw missing('model', model);
   if (typeof input !== 'string' && !Array.isArray(input)) throw missing('input', input);

@@ -2,7 +2,7 @@ import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import { joinedName } from '../namespace.ts';
-import type { Inexpressible } from './inexpressible.ts';
+import type { Inexpressible } from '../../inexpressible.ts';
 
 /**
  * Functions and custom tools, also those in namespaces. Tools that a provider runs itself are dropped if there are others, as
