@@ -53,7 +53,7 @@ test('a charge fails after 5 s without a connection, and is not made later', asy
   const ready = Promise.withResolvers<void>();
   const { shared, windows } = setUp({ ready: ready.promise });
   const rejected = rejection(windows.take('k', requests(1)));
-  await vi.advanceTimersByTimeAsync(patienceMs);
+  await vi.advanceTimersByTimeAsync(patienceMs + 1);
   expect(await rejected).toBeInstanceOf(StoreSilent);
   ready.resolve();
   await vi.advanceTimersByTimeAsync(1);
@@ -64,7 +64,7 @@ test('a charge that Redis makes after the request was rejected is given back', a
   const answer = Promise.withResolvers<void>();
   const { shared, windows, errors } = setUp({ answer: answer.promise });
   const rejected = rejection(windows.take('k', requests(3, 2)));
-  await vi.advanceTimersByTimeAsync(patienceMs);
+  await vi.advanceTimersByTimeAsync(patienceMs + 1);
   expect(await rejected).toBeInstanceOf(StoreSilent);
   answer.resolve();
   await vi.advanceTimersByTimeAsync(1);

@@ -77,7 +77,7 @@ test('a reservation that Redis makes after the client got its error is given bac
   const answer = Promise.withResolvers<Reserved>();
   const { gate, released } = setUp(answer.promise);
   const failed = gate.reserve('k', budget, request).catch((error: unknown) => error);
-  await vi.advanceTimersByTimeAsync(patienceMs);
+  await vi.advanceTimersByTimeAsync(patienceMs + 1);
   expect(await failed).toBeInstanceOf(StoreSilent);
   expect(released).toEqual([]);
   answer.resolve(reserved);

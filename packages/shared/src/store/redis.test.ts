@@ -120,20 +120,30 @@ describe('a connection', () => {
     await expect(connect().client('GETNAME')).resolves.toBe('test');
   });
 
-  test('comes back after a restart of Redis, with what waited meanwhile, and loses no subscription', async () => {
+  test('comes back after a restart of Redis, with what waited meanwhile, and can subscribe again', async () => {
     const redis = connect();
     const subscriber = connect('subscriber');
+    subscriber.on('ready', () => void subscriber.subscribe('news'));
     await redis.ping();
-    await subscriber.subscribe('news');
     await stopRedis();
     const waiting = redis.incr('after');
     server = await startRedis();
     await expect(waiting).resolves.toBe(1);
-    if (subscriber.status !== 'ready') await once(subscriber, 'ready');
     const message = once(subscriber, 'message');
-    // Resubscribing is asynchronous: publish until one subscriber was reached.
+    // Subscribing is asynchronous: publish until one subscriber was reached.
     while ((await redis.publish('news', 'hello')) === 0);
     await expect(message).resolves.toEqual(['news', 'hello']);
+  });
+
+  // ioredis' own attempt would reject a promise that its caller does not have, if the connection is closed meanwhile.
+  test('that comes back has no subscriptions before its owner makes them', async () => {
+    const redis = connect();
+    const subscriber = connect('subscriber');
+    await subscriber.ssubscribe('news');
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await once(subscriber, 'ready');
+    await subscriber.ping();
+    expect(await redis.call('PUBSUB', 'SHARDNUMSUB', 'news')).toEqual(['news', 0]);
   });
 
   test('for commands that may be lost rejects those in flight and those of an outage, and sends none again', async () => {

@@ -9,7 +9,7 @@ export type { Redis } from 'ioredis';
 export type ConnectionRole =
   /** Ordinary commands; never a blocking one, which would delay all others. */
   | 'command'
-  /** Only (P/S)SUBSCRIBE. */
+  /** Only (P/S)SUBSCRIBE, by the caller on each `ready` event: a new connection has no subscriptions. */
   | 'subscriber'
   /** Commands that may be lost: without a connection they are rejected, in flight or not, and never sent again. */
   | 'best-effort'
@@ -63,6 +63,9 @@ export function connectRedis(url: string, options: ConnectionOptions): Redis {
     // After a failover the old primary is a replica: find the new one; the caller decides whether to repeat
     // the command.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // Subscribers subscribe on each `ready`. ioredis' own attempt would be the same command a second time, and its
+    // rejection, if the connection is closed meanwhile, cannot be handled.
+    autoResubscribe: false,
     // With 0 ioredis rejects commands in flight; `autoResendUnfulfilledCommands: false` would leave them pending.
     ...(role === 'best-effort' && { enableOfflineQueue: false, maxRetriesPerRequest: 0 }),
   });
