@@ -32,6 +32,8 @@ const continued = (vendor: Vendor, next: Vendor) => ({
 /** Aliases of a vendor: one provider alone, or a first one that fails and a second one of each vendor. */
 const modelsOf = (vendor: Vendor) => ({
   text: alone(vendor, 'healthy:tokens=30'),
+  slow: alone(vendor, 'healthy:tokens=4,pace=200'),
+  'slow-tools': alone(vendor, 'tools:calls=1,words=4,pace=60'),
   thoughts: alone(vendor, 'healthy:tokens=10,reasoning=6'),
   tools: alone(vendor, 'tools:calls=2'),
   'cut-same': continued(vendor, vendor),
@@ -224,6 +226,24 @@ describe.each(vendors)('with a provider of %s', (vendor) => {
     expect(error).toMatchObject({ status: seen, message: expect.stringContaining(name) });
   });
 
+  it('a chat keeps an answer that was streamed, and sends it as one', async () => {
+    const question = `hello ${crypto.randomUUID()}`;
+    const chat = client.chats.create({ model: `${vendor}-text` });
+    for await (const _ of await chat.sendMessageStream({ message: question })) continue;
+    expect(textOf(chat.getHistory(true).flatMap(({ parts = [] }) => parts))).toBe(
+      `${question}${expectedText({ tokens: 30 })}`,
+    );
+    for await (const _ of await chat.sendMessageStream({ message: 'And?' })) continue;
+    const asked = fleet.primary.requests.findLast(({ rawBody }) => rawBody.includes(question));
+    const seen = JSON.parse(asked?.rawBody ?? '{}') as { messages?: object[]; contents?: object[] };
+    if (seen.contents) return;
+    expect(seen.messages).toMatchObject([
+      { role: 'user' },
+      { role: 'assistant', content: expectedText({ tokens: 30 }) },
+      { role: 'user', content: 'And?' },
+    ]);
+  });
+
   it('an answer that nothing can continue ends with an error event', async () => {
     await expect(stream(`${vendor}-broken`)).rejects.toMatchObject({
       message: expect.stringMatching(/"status":"(UNAVAILABLE|INTERNAL)"/),
@@ -266,6 +286,35 @@ describe('with a provider of its own format', () => {
   });
 });
 
+describe('an answer with pauses that are longer than the keep-alive', () => {
+  it.each(vendors.flatMap((vendor) => [`${vendor}-slow`, `${vendor}-slow-tools`]))(
+    'of %s is read to its end',
+    async (model) => {
+      await fleet.reconfigure({ limits: { workerConcurrency: 1, keepAlive: '100ms' } });
+      const { url } = await fleet.addIngress();
+      const patient = new GoogleGenAI({ apiKey: 'none', httpOptions: { baseUrl: url } });
+      const config = { tools };
+      const answer = await patient.models.generateContentStream({ model, contents: 'hi', config });
+      const responses: GenerateContentResponse[] = [];
+      for await (const response of answer) responses.push(response);
+      const parts = partsOf(responses);
+      const isCall = model.endsWith('tools');
+      expect(parts.some(({ functionCall }) => functionCall)).toBe(isCall);
+      expect(textOf(parts)).toBe(isCall ? '' : expectedText({ tokens: 4 }));
+      expect(responses.at(-1)?.candidates?.[0]?.finishReason).toBe('STOP');
+      // As the SDK for Python reads it: each line is an event.
+      const path = `/v1beta/models/${model}:streamGenerateContent?alt=sse`;
+      const body = { contents: [{ parts: [{ text: 'hi' }] }], ...config };
+      const { text } = await send(`${url}${path}`, { body }).ended;
+      const lines = text.split('\n').filter((line) => line !== '');
+      expect(lines.filter((line) => !line.startsWith('data: {'))).toEqual([]);
+      const empty = lines.filter((line) => line.includes('{"text":""}'));
+      // The end of a text is one, too.
+      expect(empty.length).toBeGreaterThan(isCall ? 0 : 1);
+    },
+  );
+});
+
 describe('a request by its URL', () => {
   const body = { contents: [{ parts: [{ text: 'hello' }] }] };
 
@@ -295,6 +344,24 @@ describe('a request by its URL', () => {
       const answer = await call(`${fleet.url}/v1beta/models/${rest}`, { body: content });
       expect(answer.status).toBe(status);
       expect(jsonOf(answer)).toMatchObject({ error: { code: status, status: name } });
+    },
+  );
+
+  it.each([
+    ['POST', '/v1beta/models/openai-text:embedContent', 404],
+    ['POST', '/v1beta/cachedContents', 404],
+    ['DELETE', '/v1alpha/models/a', 405],
+    ['POST', '/v1beta/models/%zz:generateContent', 400],
+  ])(
+    '%s %s is an error in Google’s form, without the key of its query',
+    async (method, path, status) => {
+      const key = 'key-in-the-query';
+      const url = `${fleet.url}${path}?key=${key}`;
+      const answer = await send(url, { method, ...(method === 'POST' && { body: {} }) }).ended;
+      expect(answer.status).toBe(status);
+      expect(jsonOf(answer)).toMatchObject({ error: { code: status, status: expect.any(String) } });
+      const logs = fleet.ingresses.map(({ stderr }) => stderr()).join('');
+      expect(`${answer.text}${logs}`).not.toContain(key);
     },
   );
 

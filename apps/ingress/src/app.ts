@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import { isLarge } from '@millrace/shared/runtime/large-text';
 import Fastify from 'fastify';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { addressFilter } from './auth/addresses.ts';
 import type { Principal } from './auth/api-keys.ts';
 import { adminRoutes } from './api/admin/routes.ts';
@@ -22,7 +22,9 @@ import { apiError, errorOf, toApiError, withRequestId } from './api-error.ts';
 import { readTokenRoute } from './api/jobs/read-token.ts';
 import { recordRefusal, clientOf } from './observe/record-refusal.ts';
 import { adoptId, makeRequestId, sendRequestIds, sendHandshakeIds } from './server/request-id.ts';
-import { openAiErrorBody, sendError } from './server/reply.ts';
+import { sendError } from './server/reply.ts';
+import { errorFormOf } from './api/error-form.ts';
+import { pathOf } from './url-path.ts';
 import type { ErrorBody } from './server/reply.ts';
 import { factsOf, logRequests, logUnread, logWhenEnded } from './observe/request-log.ts';
 import { answerExpectations, checkHeads } from './server/request-head.ts';
@@ -32,7 +34,6 @@ import { connectHandler, malformedHandler } from './server/malformed.ts';
 import type { Refuse } from './server/malformed.ts';
 import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
-import { clientApis } from './api/client-apis.ts';
 import { countTokensRoute } from './api/messages/count-tokens.ts';
 import { modelRoutes } from './api/models.ts';
 import { responseRoutes } from './api/responses/routes.ts';
@@ -90,7 +91,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   readBodies(app);
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
   await acceptSockets(app, services, upgrades as typeof app.server);
-  trackAnswers(app, services);
+  trackAnswers(app, services, errorFormOf);
   await app.register((api) => apiRoutes(api, services, isProxy));
   healthRoutes(app, services);
   await adminRoutes(app, services, isProxy);
@@ -122,11 +123,13 @@ function createServer({ services, tls }: AppOptions, refuseUnread: Refuse): Fast
       adoptId(reply, request.id);
       logWhenEnded(logger, request, reply.raw);
       const refusal = apiError('invalid_url', {
-        url: request.url,
+        // Without the query, which may have a key.
+        url: pathOf(request.url),
         status: thrown.statusCode ?? 400,
       });
       recordRefusal(refused, refusal, clientOf(request));
-      sendError(reply.raw, refusal);
+      const { errorBody, errorHead } = errorFormOf(request);
+      sendError(reply.raw, refusal, errorHead?.(request.id), errorBody);
     },
   });
 }
@@ -140,23 +143,12 @@ function answerErrors(app: FastifyInstance, { refused, onError }: Services): voi
     // The rest of the body is still arriving.
     if (status === 413 || error.code === 'request_too_deep') discardBody(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
-    const { errorBody, errorHead } = formOfError(request);
+    const { errorBody, errorHead } = errorFormOf(request);
     return reply
       .code(status)
       .headers({ ...errorHead?.(request.id), ...headers })
       .send(errorBody(withRequestId(error, request.id), status));
   });
-}
-
-/** The API of the route, or that of the path or the headers where there is no route. */
-function formOfError({ routeOptions, url, headers }: FastifyRequest) {
-  const { errorBody, errorHead } = routeOptions.config;
-  if (errorBody) return { errorBody, errorHead };
-  const api = clientApis.find(
-    ({ path }) =>
-      url.startsWith(path) || (path === '/v1/messages' && 'anthropic-version' in headers),
-  );
-  return { errorBody: api?.errorBody ?? openAiErrorBody, errorHead: api?.head };
 }
 
 /** Bodies stay text and are sent upstream byte for byte, so they must be valid UTF-8. */

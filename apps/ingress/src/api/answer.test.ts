@@ -15,6 +15,7 @@ import type { Creation } from '../exchange/submit.ts';
 import { trackAnswers } from '../server/open-answers.ts';
 import { boundBodies } from '../server/limits.ts';
 import { clientApiRoutes } from './client-api-routes.ts';
+import { errorFormOf } from './error-form.ts';
 import { jobRoutes } from './jobs/routes.ts';
 
 // What happens to a request between two commands to Redis, and when its ingress fails; the rest is in test/fault.
@@ -84,7 +85,7 @@ beforeEach(async () => {
   app.setErrorHandler((thrown: { status?: number }, _request, reply) =>
     reply.code(thrown.status ?? 500).send(thrown),
   );
-  trackAnswers(app, services);
+  trackAnswers(app, services, errorFormOf);
   boundBodies(app, { held: 0 }, limits as unknown as Services['config']['limits']);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>

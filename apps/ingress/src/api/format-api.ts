@@ -5,7 +5,7 @@ import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import type { ClientApi, ParsedBody, StreamEncoder } from './port.ts';
 
-export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls' | 'description'> & {
+export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls' | 'description' | 'isCalledBy'> & {
   format: ClientFormat;
   head?: ClientApi['head'];
   /** Members that a body gets from the request's headers, with JSON texts as values. */
@@ -15,11 +15,12 @@ export type FormatApiOptions = Pick<ClientApi, 'path' | 'urls' | 'description'> 
 
 /** A client API whose format is not the inner form of the log. */
 export function formatApi(options: FormatApiOptions): ClientApi {
-  const { path, urls, description, format, head = () => ({}), members, echo } = options;
+  const { path, urls, description, isCalledBy, format, head = () => ({}), members, echo } = options;
   return {
     path,
     ...(urls && { urls }),
     description,
+    ...(isCalledBy && { isCalledBy }),
     head,
     parse: (body, headers) => {
       const parsed = parse(format, body);

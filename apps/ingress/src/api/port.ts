@@ -16,6 +16,8 @@ export type ClientApi = {
   /** The URLs of its POST routes, in fastify's form. */
   readonly urls?: readonly ApiUrl[];
   readonly description: ApiDescription;
+  /** Whether a request for another path comes from a client of this API, who gets errors in its form. */
+  isCalledBy?(path: string, headers: IncomingHttpHeaders): boolean;
   /**
    * Reads the fields of a body that this server needs; all others are the provider's business. `headers`: of
    * HTTP only.

@@ -12,7 +12,8 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
   const { call, progress, head, sendError, resume } = context;
   const { api, prepared, reply, services, after, facts } = call;
   const { includeUsage } = prepared.meta;
-  const encoder = api.encodeStream({ includeUsage, withIds, answer: facts });
+  const begin = () => api.encodeStream({ includeUsage, withIds, answer: facts });
+  let encoder = begin();
   const writer = openSseWriter({
     response: reply.raw,
     headers: head,
@@ -61,7 +62,12 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
       return text === '' || writer.write(text);
     },
     hasRoom: writer.hasRoom,
-    reset: () => (!writer.started && sameEntryId(after, logStart) ? 'again' : 'lost'),
+    reset() {
+      if (writer.started || !sameEntryId(after, logStart)) return 'lost';
+      // The lines come again from the start.
+      encoder = begin();
+      return 'again';
+    },
     fail: (error) => endWithError('', error),
     held: writer.held,
   };

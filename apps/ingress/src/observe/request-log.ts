@@ -10,6 +10,7 @@ import type { Principal } from '../auth/api-keys.ts';
 import type { Refusal } from './refusals.ts';
 import type { RequestSpan } from './tracing.ts';
 import { addressOf } from '../auth/client-address.ts';
+import { pathOf } from '../url-path.ts';
 
 /*
  * Logs one line for each request that ended, over HTTP and on WebSockets, including refusals. It has the id
@@ -91,7 +92,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   // At the end the socket may be gone.
   const address = addressOf(request);
   response.once('close', () => {
-    const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
+    const path = pathOf(request.url).slice(0, longestText);
     const { model, code, progress, span, ...facts } = factsOf(response);
     // An opened WebSocket has no response of its own: ws has answered the handshake.
     const isSocket = request.ws && !response.headersSent;

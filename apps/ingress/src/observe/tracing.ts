@@ -9,6 +9,7 @@ import {
 import type { TraceContext, TraceHeaders } from '@millrace/shared/telemetry/trace-context';
 import type { JobData } from '@millrace/shared/domain/request';
 import type { RequestOutcome } from './request-log.ts';
+import { pathOf } from '../url-path.ts';
 
 /* The span of a request in this ingress: the root of what Millrace does for it, or a child of its client's span. */
 
@@ -68,7 +69,7 @@ export function createTracing(
       return begin(request.headers, `${request.method} ${route}`, {
         'http.request.method': request.method,
         'http.route': route,
-        'url.path': request.url.split('?')[0],
+        'url.path': pathOf(request.url),
         'url.scheme': request.protocol,
       });
     },

@@ -1,7 +1,8 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Connections } from './connections.ts';
 import { apiError } from '../api-error.ts';
 import { sendError } from './reply.ts';
+import type { ErrorForm } from './reply.ts';
 
 /**
  * Ensures that every HTTP request is answered before a drain ends, also one that still waits for its body or
@@ -11,6 +12,7 @@ import { sendError } from './reply.ts';
 export function trackAnswers(
   app: FastifyInstance,
   { connections, leaving }: { connections: Pick<Connections, 'addAnswer'>; leaving(): boolean },
+  errorFormOf: (request: FastifyRequest) => ErrorForm,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     const response = reply.raw;
@@ -23,7 +25,8 @@ export function trackAnswers(
       const answer = connections.addAnswer(() => {
         if (response.headersSent || response.destroyed) return;
         reply.hijack();
-        sendError(response, apiError('server_shutting_down'));
+        const { errorBody, errorHead } = errorFormOf(request);
+        sendError(response, apiError('server_shutting_down'), errorHead?.(request.id), errorBody);
       }, closeAfterAnswer);
       response.once('close', answer.remove);
     }

@@ -7,6 +7,12 @@ import { requestIdHeader } from './request-id.ts';
 /** The body of an error for a client of an API, as a value for JSON. `status`: of the HTTP response. */
 export type ErrorBody = (error: OpenAiError, status: number) => unknown;
 
+/** How a request's errors are written: the body, and headers from the id of the answer. */
+export type ErrorForm = {
+  errorBody: ErrorBody;
+  errorHead?: ((id: string) => Record<string, string>) | undefined;
+};
+
 /** The error object of OpenAI, for all routes that belong to no other API. */
 export const openAiErrorBody: ErrorBody = (error) => ({ error });
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../api-error.ts';
+import { pathOf } from '../url-path.ts';
 
 /** Characters of a path that an error message shows. */
 const shownPath = 100;
@@ -20,7 +21,7 @@ export function watchRoutes(
     for (const one of [method].flat()) routes.push({ method: one, url, pattern: toPattern(url) });
   });
   return ({ method, url }, reply) => {
-    const path = url.split('?')[0] ?? '';
+    const path = pathOf(url);
     const found = routes.filter(({ pattern }) => path === '*' || pattern.test(path));
     const allowed = [...new Set(found.map((route) => route.method))];
     const shown = path.slice(0, shownPath);

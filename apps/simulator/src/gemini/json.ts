@@ -47,7 +47,9 @@ export function callPart({ call, name, args }: FunctionCall, { id }: Identity): 
 
 export function candidateJson(index: number, parts: readonly string[], reason?: string): string {
   const finish = reason === undefined ? '' : `,"finishReason":"${reason}"`;
-  return `{"content":{"parts":[${parts.join(',')}],"role":"model"}${finish},"index":${index}}`;
+  // Google's last event has an empty text; its SDKs drop the answer of a chat if an event has no part.
+  const present = parts.length > 0 ? parts.join(',') : '{"text":""}';
+  return `{"content":{"parts":[${present}],"role":"model"}${finish},"index":${index}}`;
 }
 
 /** One response: an event of a stream, or a whole answer. */

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import { createCallIds, toolUseBlock } from './calls.ts';
 import type { CallIds } from './calls.ts';
 import type { ModelTraits } from './models.ts';
@@ -83,7 +83,7 @@ function addMessage(
     default:
       throw new RefusedError(
         `${param}.role`,
-        `Anthropic's API has no messages of role '${String(role)}'.`,
+        `Anthropic's API has no messages of role '${shownText(role)}'.`,
       );
   }
 }

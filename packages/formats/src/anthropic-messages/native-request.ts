@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
 import { parseExactly } from '../exact-json.ts';
 import type { NativeCall, ProviderCall } from '../port.ts';
@@ -48,7 +48,8 @@ function betasIn(text: string | undefined): string[] {
 function budgetIn(text: string | undefined): number | undefined {
   const thinking = text === undefined ? undefined : (JSON.parse(text) as unknown);
   if (!isJsonObject(thinking) || thinking['type'] !== 'enabled') return undefined;
-  return Number(thinking['budget_tokens']);
+  const { budget_tokens: budget } = thinking;
+  return typeof budget === 'number' ? budget : undefined;
 }
 
 /**
@@ -62,7 +63,7 @@ function hasThoughtlessCalls(messages: string): boolean {
   );
   const blocks = isJsonObject(last) ? itemsOf(last['content']).filter(isJsonObject) : [];
   const signed = blocks.filter(({ type, signature }) => type !== 'thinking' || signature !== '');
-  const isThought = ['thinking', 'redacted_thinking'].includes(String(signed[0]?.['type']));
+  const isThought = ['thinking', 'redacted_thinking'].includes(shownText(signed[0]?.['type']));
   return signed.some(({ type }) => type === 'tool_use') && !isThought;
 }
 

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import { isWebUrl, parseDataUrl } from '../data-url.ts';
 import type { DataUrl } from '../data-url.ts';
 import { invalid, RefusedError } from '../refused.ts';
@@ -118,7 +118,7 @@ function bareBase64(text: string, filename: unknown): DataUrl | undefined {
 function inexpressible(param: string, { type }: Record<string, unknown>): RefusedError {
   return new RefusedError(
     param,
-    `Anthropic's API has nothing for a part of type '${String(type)}' here.`,
+    `Anthropic's API has nothing for a part of type '${shownText(type)}' here.`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import type { ProviderCall } from '../port.ts';
 import { ownFields, refusedFields } from './fields.ts';
 import { parseInnerBody, refuseFields } from '../inner-body.ts';
@@ -147,7 +147,7 @@ function translateFormat(
   if (format['type'] !== 'json_schema' || !isJsonObject(described)) {
     throw new RefusedError(
       `${param}.type`,
-      `Anthropic's API has no format '${String(format['type'])}': only 'json_schema'.`,
+      `Anthropic's API has no format '${shownText(format['type'])}': only 'json_schema'.`,
     );
   }
   if (!structured) throw new RefusedError(param, 'The model cannot be held to a JSON schema.');

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 
 /*
  * Anthropic's structured outputs support a part of JSON Schema and answer the rest with 400. Keywords that
@@ -70,7 +70,7 @@ export function toStrictSchema(schema: unknown, depth = 0): Record<string, unkno
 }
 
 function isKept(keyword: string, value: unknown): boolean {
-  if (keyword === 'format') return formats.has(String(value));
+  if (keyword === 'format') return formats.has(shownText(value));
   return keyword === 'minItems' && (value === 0 || value === 1);
 }
 

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import type { ModelTraits } from './models.ts';
 import type { Block } from './parts.ts';
 import { invalid, RefusedError } from '../refused.ts';
@@ -54,7 +54,7 @@ function translateTool(tool: unknown, param: string, traits: ModelTraits): Tool 
   const { type, function: described } = tool;
   // The types of Anthropic's own tools end in a date and need no translation.
   if (typeof type === 'string' && /_\d{8}$/.test(type)) {
-    return { ...tool, name: String(tool['name']) };
+    return { ...tool, name: shownText(tool['name']) };
   }
   if (type !== undefined && type !== 'function') {
     throw new RefusedError(
@@ -108,7 +108,7 @@ function translateChoice(choice: unknown): Choice {
 function translateAllowed({ mode, tools }: Record<string, unknown>): Choice {
   const names = (Array.isArray(tools) ? (tools as unknown[]) : []).map((tool) => {
     const named = isJsonObject(tool) ? (tool['function'] ?? tool) : undefined;
-    return isJsonObject(named) ? String(named['name']) : '';
+    return isJsonObject(named) ? shownText(named['name']) : '';
   });
   return {
     choice: { type: mode === 'required' ? 'any' : 'auto' },

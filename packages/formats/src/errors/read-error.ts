@@ -94,9 +94,13 @@ const openAiCodes: Partial<Record<FaultCode, string>> = {
 
 /** The status that an error without one of its own contains, or that its type implies. */
 function statusIn({ told, error, type }: Reason): number | undefined {
-  const named = [told['status_code'], told['status'], error.code].map(Number).find(isErrorStatus);
+  const named = [told['status_code'], told['status'], error.code].map(numberOf).find(isErrorStatus);
   return named ?? (type === 'invalid_request_error' ? 400 : undefined);
 }
+
+/** `Number` throws on some objects. */
+const numberOf = (value: unknown): number =>
+  typeof value === 'string' || typeof value === 'number' ? Number(value) : NaN;
 
 const isErrorStatus = (status: number): boolean => status >= 400 && status < 600;
 

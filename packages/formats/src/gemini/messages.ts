@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import { invalid, RefusedError } from '../refused.ts';
 import { callParts, resultPart } from './calls.ts';
 import type { CalledNames } from './calls.ts';
@@ -65,7 +65,7 @@ function addMessage(
     default:
       throw new RefusedError(
         `${param}.role`,
-        `Gemini's API has no messages of role '${String(role)}'.`,
+        `Gemini's API has no messages of role '${shownText(role)}'.`,
       );
   }
 }

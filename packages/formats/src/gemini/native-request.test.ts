@@ -36,6 +36,8 @@ describe('a Gemini client’s own request to a Gemini provider', () => {
       ],
       generation_config: { maxOutputTokens: 60, topK: 5 },
     });
+    const named = { contents, generationConfig: { max_output_tokens: 99 } };
+    expect(send(named, { turns })).toMatchObject({ generationConfig: { max_output_tokens: 60 } });
   });
 
   it('marks calls of other vendors’ models, for models that check signatures', () => {

@@ -28,12 +28,18 @@ export function nativeRequest(
   // What was delivered already counts against the limit.
   const limit = turns.length > 0 ? memberText(inner, 'max_tokens') : undefined;
   if (limit !== undefined) {
-    const name =
-      memberText(own, 'generation_config') === undefined ? 'generationConfig' : 'generation_config';
-    members[name] = setMembers(memberText(own, name) ?? '{}', { maxOutputTokens: limit });
+    const name = nameIn(own, 'generationConfig', 'generation_config');
+    const present = memberText(own, name) ?? '';
+    const config = present.startsWith('{') ? present : '{}';
+    const limitName = nameIn(config, 'maxOutputTokens', 'max_output_tokens');
+    members[name] = setMembers(config, { [limitName]: limit });
   }
   return Object.keys(members).length > 0 ? setMembers(own, members) : own;
 }
+
+/** Of the two names of a member the one that is there: Google rejects an object with both. */
+const nameIn = (text: string, name: string, older: string): string =>
+  memberText(text, name) === undefined && memberText(text, older) !== undefined ? older : name;
 
 /** The first call of a content without a signature is one of another vendor's model. */
 function withSignature(content: unknown): unknown {

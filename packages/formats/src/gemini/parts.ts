@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import { isWebUrl, parseDataUrl } from '../data-url.ts';
 import { invalid, RefusedError } from '../refused.ts';
 import type { ModelTraits } from './models.ts';
@@ -66,9 +66,13 @@ const audioTypes: Readonly<Record<string, string>> = { wav: 'audio/wav', mp3: 'a
 function audioPart(audio: unknown, param: string): Part {
   const { data, format } = isJsonObject(audio) ? audio : {};
   if (typeof data !== 'string') throw invalid(`${param}.data`, 'must be a text');
-  const name = String(format);
+  const name = shownText(format);
   return {
-    inlineData: { mimeType: audioTypes[name] ?? `audio/${name.toLowerCase()}`, data },
+    inlineData: {
+      mimeType:
+        (Object.hasOwn(audioTypes, name) && audioTypes[name]) || `audio/${name.toLowerCase()}`,
+      data,
+    },
   };
 }
 
@@ -82,7 +86,7 @@ function filePart(file: unknown, param: string, traits: ModelTraits): Part {
   }
   const part = dataPart(text, `${param}.file_data`, traits);
   if (part) return part;
-  const type = typeByName(String(filename));
+  const type = typeByName(shownText(filename));
   if (type === undefined) {
     throw invalid(`${param}.file_data`, 'must be a data URL in base64, or have a known filename');
   }
@@ -144,6 +148,6 @@ function textOf(part: Record<string, unknown>, name: string, param: string): str
 function inexpressible(param: string, { type }: Record<string, unknown>): RefusedError {
   return new RefusedError(
     param,
-    `Gemini's API has nothing for a part of type '${String(type)}' here.`,
+    `Gemini's API has nothing for a part of type '${shownText(type)}' here.`,
   );
 }

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import type { ProviderCall } from '../port.ts';
 import { invalid, RefusedError } from '../refused.ts';
 import { ownMembers, refusedFields } from './fields.ts';
@@ -98,7 +98,7 @@ function translateModalities(modalities: unknown): Json {
     throw new RefusedError('modalities', 'Answers of Gemini have texts and images only.');
   }
   if (!names.includes('image')) return {};
-  return { responseModalities: names.map((name) => String(name).toUpperCase()) };
+  return { responseModalities: names.map((name) => shownText(name).toUpperCase()) };
 }
 
 function translateFormat(format: unknown): Json {
@@ -112,7 +112,7 @@ function translateFormat(format: unknown): Json {
   if (type !== 'json_schema' || !isJsonObject(described)) {
     throw new RefusedError(
       `${param}.type`,
-      `Gemini's API has no format '${String(type)}': only 'json_object' and 'json_schema'.`,
+      `Gemini's API has no format '${shownText(type)}': only 'json_object' and 'json_schema'.`,
     );
   }
   const { schema } = described;

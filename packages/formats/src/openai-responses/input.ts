@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import { invalid, RefusedError } from '../refused.ts';
 import { assistantPart, instructionPart, translateContent, userPart } from './parts.ts';
 import { reasoningItems } from './reasoning.ts';
@@ -41,7 +41,7 @@ function translateMessage(message: Json, param: string, custom: Set<unknown>): I
     default:
       throw new RefusedError(
         `${param}.role`,
-        `The Responses API has no messages of role '${String(role)}'.`,
+        `The Responses API has no messages of role '${shownText(role)}'.`,
       );
   }
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import type { Delta } from '../openai-chat/chunk-writer.ts';
 import { newCallId } from '../openai-chat/identity.ts';
@@ -271,7 +271,7 @@ export class OutputReader {
 
 /** The item of an event: by its index, because some gateways give an item another id in each event. */
 const placeOf = ({ output_index: index, item_id: id, item }: JsonObject): string =>
-  typeof index === 'number' ? `${index}` : String(id ?? (isJsonObject(item) ? item['id'] : ''));
+  typeof index === 'number' ? `${index}` : shownText(id ?? (isJsonObject(item) ? item['id'] : ''));
 
 const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
 

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import { isWebUrl } from '../data-url.ts';
 import { invalid, RefusedError } from '../refused.ts';
 
@@ -85,5 +85,5 @@ function textOf(part: Json, name: string, param: string): string {
 const inexpressible = ({ type }: Json, param: string): RefusedError =>
   new RefusedError(
     param,
-    `The Responses API has nothing for a part of type '${String(type)}' here.`,
+    `The Responses API has nothing for a part of type '${shownText(type)}' here.`,
   );

@@ -12,6 +12,10 @@ export function readJsonObject(text: string): Record<string, unknown> | undefine
   }
 }
 
+/** Any JSON value as a text, for a message: `String` throws on an object with a member `toString`. */
+export const shownText = (value: unknown): string =>
+  typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined');
+
 /** An object as a provider sent it: it may have any members. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 

@@ -9,6 +9,7 @@ import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance } from 'fastify';
 import { apiError, withRequestId } from '../../api-error.ts';
+import { pathOf } from '../../url-path.ts';
 
 /** Where a request goes, who sends it, and the `x-request-id` of its answer. */
 export type ControlPlaneCall = {
@@ -32,7 +33,7 @@ export async function buildControlPlaneProxy(
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const isClients = thrown.statusCode !== undefined && thrown.statusCode < 500;
     const answer = isClients
-      ? apiError('invalid_url', { url: request.url })
+      ? apiError('invalid_url', { url: pathOf(request.url) })
       : apiError('control_plane_silent');
     if (!isClients) onError(thrown);
     const { status, error, headers } = answer;

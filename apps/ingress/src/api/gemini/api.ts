@@ -36,6 +36,7 @@ const responses = formatApi({
     url: `/${version}/models/*`,
     members: (params, query) => membersOf(params['*'] ?? '', query),
   })),
+  isCalledBy: (path, headers) => /^\/+v1(?:alpha|beta)\//.test(path) || 'x-goog-api-key' in headers,
   format: geminiClient,
   echo: ({ alt }) => (alt === 'json' ? { alt } : undefined),
 });

@@ -6,6 +6,7 @@ import { description } from './description.ts';
 export const messages = formatApi({
   path: '/v1/messages',
   description,
+  isCalledBy: (_path, headers) => 'anthropic-version' in headers,
   format: anthropicMessagesClient,
   // Anthropic's SDKs show it with an error.
   head: (id) => ({ 'request-id': id }),

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { Inexpressible } from '../../inexpressible.ts';
@@ -116,7 +116,7 @@ function urlOf(source: unknown): string | undefined {
   const { type, url, media_type: mediaType, data } = source;
   if (type === 'url' && typeof url === 'string') return url;
   if (type !== 'base64' || typeof data !== 'string') return undefined;
-  return `data:${String(mediaType)};base64,${data}`;
+  return `data:${shownText(mediaType)};base64,${data}`;
 }
 
 function documentPart({ source, title }: Block, param: string): JsonObject | undefined {

@@ -1,7 +1,8 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { Inexpressible } from '../../inexpressible.ts';
+import { textOf } from '../../openai-chat/tool-calls.ts';
 import { member } from './names.ts';
 
 /** The system instruction and the contents as messages of the inner form. */
@@ -10,7 +11,7 @@ export function innerMessages(
   contents: readonly unknown[],
   lost: Inexpressible,
 ): JsonObject[] {
-  const instructions = typeof system === 'string' ? system : textOf(partsOf(system));
+  const instructions = typeof system === 'string' ? system : instructionsOf(partsOf(system), lost);
   const messages: JsonObject[] =
     instructions === '' ? [] : [{ role: 'system', content: instructions }];
   const calls = new OpenCalls();
@@ -25,9 +26,15 @@ export function innerMessages(
         `* GenerateContentRequest.${place}: contents.parts must not be empty.`,
       );
     }
-    const { role = 'user' } = content;
-    if (role === 'model') messages.push(...modelMessage(parts, param, { calls, lost }));
-    else if (role === 'user' || role === 'function') {
+    const role = content['role'] || 'user';
+    if (role === 'model') {
+      const said = modelMessage(parts, param, { calls, lost });
+      const last = messages.at(-1);
+      // Chats of Google's SDKs send an answer that was streamed as a content for each of its events.
+      if (said && last?.['role'] === 'assistant')
+        messages[messages.length - 1] = joined(last, said);
+      else if (said) messages.push(said);
+    } else if (role === 'user' || role === 'function') {
       messages.push(...userMessages(parts, param, { calls, lost }));
     } else {
       throw new InvalidRequest(`${param}.role`, 'Please use a valid role: user, model.');
@@ -40,19 +47,23 @@ type Context = { calls: OpenCalls; lost: Inexpressible };
 
 /** Calls without a result so far. Older models give a call no id: its result has the same name, in the same order. */
 class OpenCalls {
-  private readonly open: { id: string; name: string }[] = [];
+  private readonly open: { id: string; name: string; isNamed: boolean }[] = [];
   private count = 0;
 
   add(id: unknown, name: string): string {
     this.count += 1;
-    const known = typeof id === 'string' && id !== '' ? id : `call_${this.count}`;
-    this.open.push({ id: known, name });
+    const isNamed = typeof id === 'string' && id !== '';
+    const known = isNamed ? id : `call_${this.count}`;
+    this.open.push({ id: known, name, isNamed });
     return known;
   }
 
   take(id: unknown, name: string): string {
     const hasId = typeof id === 'string' && id !== '';
-    const place = this.open.findIndex((call) => (hasId ? call.id === id : call.name === name));
+    const byId = hasId ? this.open.findIndex((call) => call.isNamed && call.id === id) : -1;
+    const isOwn = (call: { name: string; isNamed: boolean }) =>
+      call.name === name && !(hasId && call.isNamed);
+    const place = byId < 0 ? this.open.findIndex(isOwn) : byId;
     const [call] = place < 0 ? [] : this.open.splice(place, 1);
     return call?.id ?? (hasId ? id : `call_${name}`);
   }
@@ -64,15 +75,33 @@ const partsOf = (content: unknown): JsonObject[] => {
   return (isJsonObject(parts) ? [parts] : itemsOf(parts)).filter(isJsonObject);
 };
 
-const textOf = (parts: readonly JsonObject[]): string =>
-  parts.map(({ text }) => (typeof text === 'string' ? text : '')).join('');
+const instructionsOf = (parts: readonly JsonObject[], lost: Inexpressible): string =>
+  parts
+    .map(({ text }, index) => {
+      if (typeof text === 'string') return text;
+      lost.add(`systemInstruction.parts[${index}]`, 'such a part');
+      return '';
+    })
+    .join('');
 
-/** Thoughts are dropped, but for their signatures, which a Gemini target checks. */
+/** One message of two that follow each other. */
+function joined(first: JsonObject, second: JsonObject): JsonObject {
+  const texts = [first['content'], second['content']].filter((one) => typeof one === 'string');
+  const calls = [...itemsOf(first['tool_calls']), ...itemsOf(second['tool_calls'])];
+  return {
+    ...first,
+    ...second,
+    content: texts.length > 0 ? texts.join('') : null,
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+}
+
+/** Thoughts are dropped, but for their signatures, which a Gemini target checks. Undefined: nothing else is there. */
 function modelMessage(
   parts: readonly JsonObject[],
   param: string,
   { calls, lost }: Context,
-): JsonObject[] {
+): JsonObject | undefined {
   let text = '';
   let signature: unknown;
   const made: JsonObject[] = [];
@@ -91,23 +120,25 @@ function modelMessage(
         function: { name, arguments: JSON.stringify(args ?? {}) },
         ...extraOf(signed),
       });
-    } else if (typeof part['text'] === 'string') {
-      if (part['thought'] !== true) text += part['text'];
+    } else if (typeof part['text'] === 'string' || isMark(part)) {
+      if (part['thought'] !== true) text += textOf(part['text']);
       signature = signed ?? signature;
     } else {
       lost.add(`${param}.parts[${index}]`, 'such parts in an answer of the model');
     }
   }
-  if (text === '' && made.length === 0) return [];
-  return [
-    {
-      role: 'assistant',
-      content: text === '' ? null : text,
-      ...(made.length > 0 && { tool_calls: made }),
-      ...extraOf(signature),
-    },
-  ];
+  if (text === '' && made.length === 0) return undefined;
+  return {
+    role: 'assistant',
+    content: text === '' ? null : text,
+    ...(made.length > 0 && { tool_calls: made }),
+    ...extraOf(signature),
+  };
 }
+
+/** A part that only has the signature of thoughts. */
+const isMark = (part: JsonObject): boolean =>
+  Object.keys(part).every((name) => /^(?:thought|thoughtSignature|thought_signature)$/.test(name));
 
 const extraOf = (signature: unknown): JsonObject =>
   typeof signature === 'string' && signature !== ''
@@ -126,7 +157,7 @@ function userMessages(
     const result = member(part, 'functionResponse');
     if (isJsonObject(result)) {
       const { id, name, response, parts: media } = result;
-      const called = calls.take(id, String(name));
+      const called = calls.take(id, shownText(name));
       results.push({ role: 'tool', tool_call_id: called, content: resultText(response) });
       for (const one of itemsOf(media))
         if (isJsonObject(one)) rest.push(...userPart(one, place, lost));
@@ -150,7 +181,7 @@ function userPart(part: JsonObject, param: string, lost: Inexpressible): JsonObj
   const { text } = part;
   if (typeof text === 'string') return text === '' ? [] : [{ type: 'text', text }];
   const inline = member(part, 'inlineData');
-  if (isJsonObject(inline)) return [inlinePart(inline)];
+  if (isJsonObject(inline)) return [inlinePart(inline, param)];
   const file = member(part, 'fileData');
   if (isJsonObject(file)) {
     const url = member(file, 'fileUri');
@@ -177,10 +208,14 @@ const audioFormats: Readonly<Record<string, string>> = {
   'audio/mpeg': 'mp3',
 };
 
-function inlinePart(inline: JsonObject): JsonObject {
+function inlinePart(inline: JsonObject, param: string): JsonObject {
   const type = textIn(inline, 'mimeType').toLowerCase();
   const { data } = inline;
-  const url = `data:${type};base64,${String(data)}`;
+  if (typeof data !== 'string') {
+    const place = `${param}.inline_data.data`;
+    throw new InvalidRequest(place, `Invalid value at '${place}'.`);
+  }
+  const url = `data:${type};base64,${data}`;
   if (type.startsWith('image/')) return { type: 'image_url', image_url: { url } };
   const format = Object.hasOwn(audioFormats, type) ? audioFormats[type] : undefined;
   if (format !== undefined) return { type: 'input_audio', input_audio: { data, format } };

@@ -96,6 +96,31 @@ describe('a request of a Gemini client', () => {
     ]);
   });
 
+  it('has one message of the model for the contents of a chat, one for each event of a stream', () => {
+    const said = (...parts: object[]) => ({ role: 'model', parts });
+    const call = { functionCall: { name: 'f' } };
+    const answered = { functionResponse: { id: 'new', name: 'f', response: { output: 'x' } } };
+    expect(
+      messages([
+        hello,
+        said({ text: 'On' }),
+        said({ text: 'ce', thought: true }, { text: 'ce.' }),
+        said({ text: '' }, { thoughtSignature: 'c2ln' }),
+        said(call),
+        // A result with an id although its call has none.
+        { role: null, parts: [answered] },
+      ]),
+    ).toEqual([
+      { role: 'user', content: 'Hi.' },
+      {
+        role: 'assistant',
+        content: 'Once.',
+        tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }],
+      },
+      { role: 'tool', tool_call_id: 'call_1', content: 'x' },
+    ]);
+  });
+
   it('has images, audio and documents', () => {
     const inline = (mimeType: string) => ({ inlineData: { mimeType, data: 'aGk=' } });
     const fileUri = 'https://example.com/a.png';
@@ -190,7 +215,8 @@ describe('a request of a Gemini client', () => {
       { contents: [hello, { role: 'model', parts: [{ executableCode: {} }] }] },
       'contents[1].parts[0]',
     ],
-    [{ safetySettings: [{}] }, undefined],
+    [{ systemInstruction: { parts: [{ inlineData: {} }] } }, 'systemInstruction.parts[0]'],
+    [{ safetySettings: [{}], tools: [{ googleSearch: null }] }, undefined],
   ])('with %j can only be expressed by Gemini at %s', (body, param) => {
     expect(lost(body)).toBe(param);
   });
@@ -199,6 +225,7 @@ describe('a request of a Gemini client', () => {
     [{ contents: [] }, 'contents'],
     [{ contents: [{ role: 'robot', parts: [{ text: 'x' }] }] }, 'contents[0].role'],
     [{ contents: [{ parts: [] }] }, 'contents[0].parts'],
+    [{ contents: [{ parts: [{ inlineData: {} }] }] }, 'contents[0].parts[0].inline_data.data'],
     [{ generationConfig: { temperature: 'hot' } }, 'generation_config.temperature'],
     [{ tools: [{ functionDeclarations: [{}] }] }, 'tools[0].function_declarations[0].name'],
     [{ stream: 1 }, 'stream'],

@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { InnerRequest } from '../../client-port.ts';
@@ -73,8 +73,8 @@ function innerConfig(config: JsonObject, lost: Inexpressible): JsonObject {
     const top = member(config, 'logprobs');
     if (typeof top === 'number') inner['top_logprobs'] = top;
   }
-  const modalities = itemsOf(member(config, 'responseModalities')).map(String);
-  if (modalities.some((one) => one.toUpperCase() !== 'TEXT')) {
+  const modalities = itemsOf(member(config, 'responseModalities'));
+  if (modalities.some((one) => shownText(one).toUpperCase() !== 'TEXT')) {
     lost.add('generationConfig.responseModalities', 'answers in other forms than text');
   }
   return {

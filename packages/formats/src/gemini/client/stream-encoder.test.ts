@@ -42,7 +42,7 @@ describe('a streamed answer for a Gemini client', () => {
       candidate([{ text: 'a "b"' }]),
       candidate([{ text: 'é\n' }]),
       {
-        ...candidate([], { finishReason: 'MAX_TOKENS' }),
+        ...candidate([{ text: '' }], { finishReason: 'MAX_TOKENS' }),
         usageMetadata: {
           promptTokenCount: 9,
           candidatesTokenCount: 3,
@@ -90,6 +90,15 @@ describe('a streamed answer for a Gemini client', () => {
     // Of an event with text alone the usage so far is not passed on.
     const { usageMetadata: _usage, ...first } = said('Hi.');
     expect(encode(chunks)).toEqual([first, ...events.slice(1)]);
+  });
+
+  it('has events as keep-alives, with the identity of the answer once it is known', () => {
+    const encoder = encodeStream(answer);
+    const read = () => JSON.parse(encoder.keepAlive?.()?.data ?? '') as object;
+    const empty = candidate([{ text: '' }]);
+    expect(read()).toEqual({ candidates: empty.candidates });
+    encoder.chunk(JSON.stringify(chunk({ role: 'assistant' })));
+    expect(read()).toEqual(empty);
   });
 
   it('keeps a native reason of the end, and ends with an error in Google’s form', () => {

@@ -1,5 +1,5 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { nativeMember } from '../../client-port.ts';
 import type { AnswerEncoder, AnswerFacts, FormatEvent } from '../../client-port.ts';
@@ -65,7 +65,9 @@ class ResponseEncoder implements AnswerEncoder {
     const candidates = [...this.candidates].flatMap(([index, candidate]) => {
       const { calls, members, signed, end } = candidate;
       if (!end) return [];
-      const parts = [...signed, ...calls.parts()];
+      const added = [...signed, ...calls.parts()];
+      // Chats of Google's SDKs drop the whole answer if a response has no part.
+      const parts = added.length > 0 ? added : [{ text: '' }];
       const finishReason = finishReasonOf(end.reason, end.native);
       return [{ content: { parts, role: 'model' }, finishReason, index, ...members }];
     });
@@ -75,6 +77,18 @@ class ResponseEncoder implements AnswerEncoder {
 
   error(error: OpenAiError, status: number): readonly FormatEvent[] {
     return [{ data: JSON.stringify(errorBody(error, status)) }];
+  }
+
+  /**
+   * An empty text: Google's SDK for Python takes a comment for a response, and the one for JavaScript drops the event
+   * behind it.
+   */
+  keepAlive(): FormatEvent {
+    const members = {
+      candidates: [{ content: { parts: [{ text: '' }], role: 'model' }, index: 0 }],
+    };
+    // Before the first chunk the identity of the answer is not known.
+    return this.identity === '' ? { data: JSON.stringify(members) } : this.response(members);
   }
 
   /** The candidate that a choice adds; none if there is nothing to show yet. `isNative`: the provider's event shows it. */
@@ -94,7 +108,7 @@ class ResponseEncoder implements AnswerEncoder {
     Object.assign(candidate.members, google.members);
     if (hasFinish(choice)) {
       const { finish_reason: reason, native_finish_reason: native } = choice;
-      candidate.end = { reason: String(reason), native };
+      candidate.end = { reason: shownText(reason), native };
     }
     const parts = partsOf(delta);
     if (parts.length === 0) return [];

@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { InvalidRequest } from '../../client-port.ts';
 import type { Inexpressible } from '../../inexpressible.ts';
@@ -12,8 +12,9 @@ export function innerTools(tools: unknown, lost: Inexpressible): JsonObject[] {
   return all.flatMap((tool, index) => {
     const param = `tools[${index}]`;
     if (!isJsonObject(tool)) throw new InvalidRequest(param, `Invalid value at '${param}'.`);
-    for (const name of Object.keys(tool)) {
-      if (name !== 'functionDeclarations' && name !== 'function_declarations') {
+    for (const [name, value] of Object.entries(tool)) {
+      const isDeclared = name === 'functionDeclarations' || name === 'function_declarations';
+      if (!isDeclared && value !== null) {
         lost.add(param, `the tool '${name}'`);
       }
     }
@@ -46,7 +47,7 @@ function innerTool(declared: unknown, param: string): JsonObject {
 export function innerChoice(config: unknown): JsonObject {
   const calling = isJsonObject(config) ? member(config, 'functionCallingConfig') : undefined;
   if (!isJsonObject(calling)) return {};
-  const names = itemsOf(member(calling, 'allowedFunctionNames')).map(String);
+  const names = itemsOf(member(calling, 'allowedFunctionNames')).map(shownText);
   switch (calling['mode']) {
     case 'NONE':
       return { tool_choice: 'none' };
@@ -61,5 +62,5 @@ const functionOf = (name: string) => ({ type: 'function', function: { name } });
 
 const choiceOf = (names: readonly string[]): JsonObject =>
   names.length === 1
-    ? functionOf(String(names[0]))
+    ? functionOf(names[0] ?? '')
     : { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: names.map(functionOf) } };

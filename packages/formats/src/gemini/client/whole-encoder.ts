@@ -1,4 +1,4 @@
-import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf, shownText } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import type { AnswerFacts } from '../../client-port.ts';
 import { parseExactly } from '../../exact-json.ts';
@@ -26,7 +26,7 @@ function candidateOf(choice: JsonObject, place: number): JsonObject {
   const { finish_reason: reason, native_finish_reason: native, logprobs } = choice;
   return {
     content: { parts: [...partsOf(message), ...google.parts, ...calls.parts()], role: 'model' },
-    finishReason: finishReasonOf(String(reason), native),
+    finishReason: finishReasonOf(shownText(reason), native),
     index: choiceIndex(choice, place),
     ...logprobsResultOf(logprobs),
     ...google.members,
