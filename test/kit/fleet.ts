@@ -207,6 +207,12 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
     [name]: { api: 'openai', baseUrl: `${url}/v1`, ...care },
     [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url, ...care },
     [`${name}-gemini`]: { api: 'gemini', baseUrl: url, ...care },
+    [`${name}-completions`]: {
+      api: 'openai',
+      baseUrl: `${url}/v1`,
+      completions: true,
+      ...care,
+    },
     [`${name}-responses`]: { api: 'openai-responses', baseUrl: `${url}/v1`, ...care },
   };
 };

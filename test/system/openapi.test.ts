@@ -124,6 +124,7 @@ describe('the schemas of the document are those of', () => {
 
   const requests = {
     '/v1/chat/completions': chat(model),
+    '/v1/completions': { model, prompt: 'hello' },
     '/v1/messages': { ...chat(model), max_tokens: 100 },
     '/v1/responses': { model, input: 'hello' },
   };

@@ -3,6 +3,7 @@ import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
 import { gemini } from './gemini/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
+import { openAiCompletions } from './openai-completions/format.ts';
 import { passThroughFormats } from './openai-pass-through/formats.ts';
 import { openAiResponses } from './openai-responses/format.ts';
 import type { WireFormat } from './steps.ts';
@@ -18,7 +19,11 @@ const formats: Readonly<Record<ProviderApi, WireFormat>> = {
   gemini,
 };
 
-const all: readonly WireFormat[] = [...Object.values(formats), ...passThroughFormats];
+const all: readonly WireFormat[] = [
+  ...Object.values(formats),
+  openAiCompletions,
+  ...passThroughFormats,
+];
 
 export const formatAt = (path: string): WireFormat | undefined =>
   all.find((format) => format.serves(path));

@@ -33,7 +33,7 @@ export class ReusableAnswers {
   /** The bursts of this answer; undefined if the script does more than speak and wait. */
   burstsFor(call: Call, script: Script, second: number): readonly Burst[] {
     const { asked } = call;
-    const key = `${asked.stream}|${asked.n}|${asked.maxTokens}|${asked.logprobs}|${asked.includeUsage}|${asked.promptTokens}|${call.format.name}|${asked.model}`;
+    const key = `${asked.stream}|${asked.n}|${asked.maxTokens}|${asked.logprobs}|${asked.includeUsage}|${asked.promptTokens}|${call.format.newId(0)}|${asked.model}`;
     const cached = this.#cache.get(key);
     if (cached?.second === second) return cached.bursts;
     const bursts = asked.stream

@@ -3,8 +3,10 @@ import { withAdditions } from './additions.ts';
 import type { Additions } from './additions.ts';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { anthropicMessages } from './anthropic-messages/provider.ts';
+import { completesTexts } from './client-formats.ts';
 import { gemini } from './gemini/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
+import { openAiCompletions } from './openai-completions/provider.ts';
 import { openAiResponses } from './openai-responses/provider.ts';
 import { passThroughFormats } from './pass-through/provider.ts';
 import type { ProviderFormat } from './port.ts';
@@ -23,12 +25,17 @@ export const formatOf = (provider: Provider): ProviderFormat =>
 
 /** As `formatOf`, for requests of this endpoint. Undefined: the wire format of the provider has no such API. */
 export function formatFor(provider: Provider, endpoint: Endpoint): ProviderFormat | undefined {
+  if (completesTexts(provider, endpoint)) return added(openAiCompletions, provider);
   const passThrough = passThroughFormats[endpoint];
   if (!passThrough) return formatOf(provider);
   return provider.api === 'openai' ? added(passThrough, provider) : undefined;
 }
 
-type Provider = { readonly api: ProviderApi } & Additions;
+type Provider = {
+  readonly api: ProviderApi;
+  /** It has a Completions API. */
+  readonly completions?: boolean | undefined;
+} & Additions;
 
 const made = new WeakMap<object, Map<ProviderFormat, ProviderFormat>>();
 

@@ -1,6 +1,7 @@
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
+import { completions } from './completions/api.ts';
 import { gemini } from './gemini/api.ts';
 import { messages } from './messages/api.ts';
 import { embeddings, moderations, rerank } from './pass-through/apis.ts';
@@ -10,6 +11,7 @@ import { responses } from './responses/api.ts';
 /** The client APIs. The first is the default for jobs and frames that name none. */
 export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   chatCompletions,
+  completions,
   messages,
   responses,
   embeddings,

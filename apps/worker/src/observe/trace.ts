@@ -238,6 +238,7 @@ function seamOf(
 
 /** By the semantic conventions of OpenTelemetry, which have none for reranking and moderation. */
 const operations: Readonly<Partial<Record<Endpoint, string>>> = {
+  '/v1/completions': 'text_completion',
   '/v1/embeddings': 'embeddings',
   '/v1/moderations': 'moderation',
   '/v1/rerank': 'rerank',

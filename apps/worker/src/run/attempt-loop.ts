@@ -96,7 +96,7 @@ class AttemptLoop {
     this.policy = deps.policy(model) ?? defaultPolicy;
     this.journal = this.openJournal();
     this.journal.closeLost();
-    this.routes = deps.routes(targets, model);
+    this.routes = deps.routes(targets, activation.data);
     this.targets = deps.openTargets({ model, routes: this.routes, body, signal, deadlineAt });
     const { prices = unknownPrices } = deps.costs ?? {};
     this.costCap =

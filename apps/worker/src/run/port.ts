@@ -59,7 +59,7 @@ export type RunDeps = {
   /** The model's policy from the config; undefined for an unknown model. */
   policy(model: string): Policy | undefined;
   /** The targets of the job that this worker's config knows, with their capabilities. */
-  routes(targets: readonly Target[], model: string): Route[];
+  routes(targets: readonly Target[], request: Pick<JobData, 'model' | 'endpoint'>): Route[];
   /** Opens a request's access to its targets. */
   openTargets(request: TargetAccessRequest): TargetAccess;
   /** Starts the upstream call of an attempt. */

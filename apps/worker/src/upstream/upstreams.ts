@@ -14,7 +14,7 @@ import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
 import { secretsIn } from '@millrace/formats/additions';
-import { isNative } from '@millrace/formats/client-formats';
+import { completesTexts, isNative } from '@millrace/formats/client-formats';
 import { formatFor, providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, ClientRequest, RunDeps } from '../run/port.ts';
 import type { DebugLog } from '../debug/call-recorder.ts';
@@ -172,12 +172,14 @@ export function createUpstreams(options: UpstreamsOptions) {
     return {
       policy: (model) => known[model],
 
-      routes: (targets, model) =>
+      routes: (targets, { model, endpoint }) =>
         targets.flatMap((target) => {
           const provider = own[target.provider];
           if (!provider) return [];
           const said = configuredTarget(known[model]?.targets ?? [], target);
-          const prefill = said?.prefill ?? prefillOf(provider, target.model);
+          const prefill =
+            completesTexts(provider, endpoint) ||
+            (said?.prefill ?? prefillOf(provider, target.model));
           return [
             { ...target, prefill, ...(provider.aggregator && { aggregator: true as const }) },
           ];
@@ -234,7 +236,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       permit.cancel();
       return failedAttempt(unsuited(hasNoApi(requestedModelOf(activation.data), endpoint)));
     }
-    const isOwnFormat = isNative(endpoint, config.api);
+    const isOwnFormat = isNative(endpoint, config);
     if (asked?.inexpressible && !isOwnFormat) {
       permit.cancel();
       return failedAttempt(unsuited(asked.inexpressible));

@@ -31,7 +31,7 @@ const maxEarly = 16;
 export const readStream = (call: ProviderCall, sink: AnswerSink): StreamReader =>
   readAnswer(new ChunkDecoder(call, sink));
 
-class ChunkDecoder implements AnswerDecoder {
+export class ChunkDecoder implements AnswerDecoder {
   private readonly call: ProviderCall;
   private readonly sink: AnswerSink;
   private readonly identity: Identity;

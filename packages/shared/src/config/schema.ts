@@ -180,6 +180,7 @@ export const providerSchema = section({
   headers: z.record(z.string(), field(readHeaderValue, true)).optional(),
   streamOptions: toggleField('providers.*.streamOptions'),
   aggregator: toggleField('providers.*.aggregator'),
+  completions: toggleField('providers.*.completions'),
   simulated: toggleField('providers.*.simulated'),
   proxy: field(readProxyUrl, true).optional(),
   pool: pool.prefault({}),

@@ -110,6 +110,10 @@ export const settings = {
     false,
     'it passes requests on to other providers, so an answer that breaks off continues at it once before other targets',
   ),
+  'providers.*.completions': toggle(
+    false,
+    'it also has the Completions API (vLLM, llama.cpp, OpenRouter, DeepSeek), so requests of POST /v1/completions go there as they are; others get them as chats',
+  ),
   'providers.*.simulated': toggle(
     false,
     'it is apps/simulator, so POST /admin/chaos may ask it to break off its answers',

@@ -123,6 +123,8 @@ export type ProviderConfig = {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** It passes requests on to other providers. */
   readonly aggregator?: boolean;
+  /** With `api: openai`: it also has the Completions API, at `/completions`. */
+  readonly completions?: boolean;
   /** It supports `stream_options`, which request the usage. */
   readonly streamOptions: boolean;
   /** It is a simulated provider, which breaks off answers when an operator says so. */

@@ -4,6 +4,7 @@
  */
 export const endpoints = [
   '/v1/chat/completions',
+  '/v1/completions',
   '/v1/messages',
   '/v1/responses',
   '/v1/embeddings',
