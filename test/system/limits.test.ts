@@ -242,9 +242,13 @@ describe('concurrent requests', () => {
     streaming.leave();
   });
 
-  it('are never more than allowed when all come at once', async () => {
+  it.each([
+    ['', 0],
+    [', while Redis pauses for 400 ms', 400],
+  ])('are never more than allowed when all come at once%s', async (_when, pauseMs) => {
     // A first try of this test may have left streams whose end is not counted yet.
     await expect.poll(async () => (await ask(one, 'race', 'short')).status).toBe(200);
+    if (pauseMs > 0) await fleet.redis.connect().call('CLIENT', 'PAUSE', pauseMs);
     const calls = Array.from({ length: 40 }, (_, i) =>
       begin(i % 2 ? one : other, 'race', 'long', { stream: true }),
     );

@@ -30,6 +30,7 @@ import { createRedisReports } from '@millrace/shared/store/reports/redis-reports
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { startTelemetry } from '@millrace/shared/telemetry/start';
 import { createTracing } from './observe/tracing.ts';
+import { awaitedLeases } from './admission/awaited-leases.ts';
 import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createBudgetGate } from './admission/budgets.ts';
 import { createExpectUse } from './admission/expected-use.ts';
@@ -238,7 +239,8 @@ const pauseWatch = watchPause({ pausedShards: () => queue.pausedShards(), logger
 if (room < fewConnections) {
   logger.warn({ connections: room }, 'few file descriptors are left for connections (ulimit -n)');
 }
-const leases = createRedisLeases({ redis, keys });
+const sharedLeases = createRedisLeases({ redis, keys });
+const leases = awaitedLeases({ shared: sharedLeases, whenReady, onError });
 const keeper = createLeaseKeeper({
   leases,
   isReady,
