@@ -7,18 +7,21 @@ export type RawProvider = {
   /** Including the path of the API's version, for `baseUrl` of a provider. */
   readonly baseUrl: string;
   /** The POST requests that it got, oldest first. */
-  readonly received: readonly { headers: IncomingHttpHeaders; body: string }[];
+  readonly received: readonly { path: string; headers: IncomingHttpHeaders; body: string }[];
   close(): Promise<void>;
 };
 
-/** `answers`: by model, the content type and the body. Anything else gets a 404. */
+export type RawAnswer = { contentType: string; body: string | Buffer; status?: number };
+
+/** `answers`: by model, the content type and the body. Anything else gets a 404. Requests are read as Latin-1 if they are forms. */
 export async function startRawProvider(
-  answers: Readonly<Record<string, { contentType: string; body: string }>>,
+  answers: Readonly<Record<string, RawAnswer>>,
 ): Promise<RawProvider> {
-  const received: { headers: IncomingHttpHeaders; body: string }[] = [];
+  const received: { path: string; headers: IncomingHttpHeaders; body: string }[] = [];
   const server = createServer((request, response) => {
     let text = '';
-    request.setEncoding('utf8');
+    const isForm = request.headers['content-type']?.startsWith('multipart/') === true;
+    request.setEncoding(isForm ? 'latin1' : 'utf8');
     request.on('data', (part: string) => (text += part));
     request.on('end', () => {
       // An active check: it has no list of models.
@@ -26,12 +29,13 @@ export async function startRawProvider(
         response.writeHead(404).end();
         return;
       }
-      received.push({ headers: request.headers, body: text });
+      received.push({ path: request.url ?? '', headers: request.headers, body: text });
       // Gemini's format has the model in the path.
       const inPath = /\/models\/([^:]+):/.exec(request.url ?? '')?.[1];
-      const { model = inPath ?? '' } = JSON.parse(text) as { model?: string };
-      const answer = answers[model];
-      if (answer) response.writeHead(200, { 'content-type': answer.contentType });
+      const inForm = /name="model"\r\n\r\n(.*)\r\n/.exec(text)?.[1];
+      const inBody = isForm ? inForm : (JSON.parse(text) as { model?: string }).model;
+      const answer = answers[inBody ?? inPath ?? ''];
+      if (answer) response.writeHead(answer.status ?? 200, { 'content-type': answer.contentType });
       else response.writeHead(404);
       response.end(answer?.body);
     });

@@ -18,6 +18,21 @@ const price = { input: 1_000_000, output: 0 };
 const untouched =
   '{ "object" : "list","future":1.50, "data":[ {"embedding":[0.10, 1e-3],"index":0} ],"usage":{"total_tokens":3}}\n';
 
+/** All bytes, which no text has. */
+const sound = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) % 256));
+const usage = { input_tokens: 30, output_tokens: 7, total_tokens: 37 };
+const pictures = JSON.stringify({ created: 1, data: [{ b64_json: 'aGk=' }], usage });
+const input_token_details = { audio_tokens: 29 };
+const transcript = JSON.stringify({
+  text: 'Hello',
+  usage: { type: 'tokens', ...usage, input_token_details },
+});
+const subtitles = '1\n00:00:00,000 --> 00:00:01,000\nHällo\n';
+/** Served at the second try, after an error and an answer of another kind. */
+const afterFaults = (model: string) => ({
+  targets: [target('raw', 'broken'), target('raw', 'page'), target('raw', model)],
+});
+
 let fleet: Fleet;
 let raw: RawProvider;
 let client: OpenAI;
@@ -25,6 +40,16 @@ beforeAll(async () => {
   raw = await startRawProvider({
     untouched: { contentType: 'application/json', body: untouched },
     empty: { contentType: 'application/json', body: '{"object":"list","data":[]}' },
+    broken: {
+      contentType: 'application/json',
+      body: '{"error":{"message":"no","type":"server_error"}}',
+      status: 500,
+    },
+    page: { contentType: 'text/html', body: '<p>busy' },
+    mp3: { contentType: 'audio/mpeg', body: sound },
+    pictures: { contentType: 'application/json', body: pictures },
+    transcript: { contentType: 'application/json', body: transcript },
+    subtitles: { contentType: 'text/plain; charset=utf-8', body: subtitles },
   });
   const failing = (model: string) => ({
     targets: [target('primary', model), target('backup', 'healthy')],
@@ -45,6 +70,10 @@ beforeAll(async () => {
       messages: { targets: [target('primary-anthropic', 'healthy')] },
       rejected: 'status:code=400',
       untouched: { targets: [target('raw', 'untouched')] },
+      'my-voice': afterFaults('mp3'),
+      'my-pictures': afterFaults('pictures'),
+      'my-ears': afterFaults('transcript'),
+      'my-subtitles': { targets: [target('raw', 'page'), target('raw', 'subtitles')] },
     },
     config: { providers: { raw: { api: 'openai', baseUrl: raw.baseUrl } } },
   });
@@ -165,6 +194,129 @@ describe('rerank', () => {
     });
     const { results } = jsonOf(answer) as { results: { index: number }[] };
     expect(results.map(({ index }) => index)).toEqual([1, 2]);
+  });
+});
+
+describe('images and audio', () => {
+  it('speech is the bytes of the provider, with their media type', async () => {
+    const answer = await client.audio.speech.create({
+      model: 'my-voice',
+      input: 'Hello',
+      voice: 'alloy',
+    });
+    expect(Buffer.from(await answer.arrayBuffer()).equals(sound)).toBe(true);
+    expect(answer.headers.get('content-type')).toBe('audio/mpeg');
+    expect(Number(answer.headers.get('x-millrace-attempts'))).toBeGreaterThan(2);
+    expect(raw.received.at(-1)).toMatchObject({ path: '/v1/audio/speech' });
+  });
+
+  it('images come back as they are, and their tokens are counted', async () => {
+    const answer = await client.images.generate({ model: 'my-pictures', prompt: 'A mill' });
+    expect(answer).toMatchObject(JSON.parse(pictures) as object);
+    const id = answer._request_id ?? '';
+    expect((await viewJob(fleet.url, id)).usage).toMatchObject({
+      prompt_tokens: 30,
+      completion_tokens: 7,
+    });
+  });
+
+  it('a form reaches the provider with its files, its texts and the model of the target', async () => {
+    const image = new File([sound], 'a "mill" ü.png', { type: 'image/png' });
+    await client.images.edit({
+      model: 'my-pictures',
+      prompt: 'Ärger',
+      image: [image, image],
+      n: 2,
+    });
+    const { path, headers, body } = raw.received.at(-1) ?? { headers: {}, body: '' };
+    expect(path).toBe('/v1/images/edits');
+    const form = await new Response(Buffer.from(body, 'latin1'), {
+      headers: { 'content-type': headers['content-type'] ?? '' },
+    }).formData();
+    expect(form.get('model')).toBe('pictures');
+    expect([form.get('prompt'), form.get('n')]).toEqual(['Ärger', '2']);
+    const files = form.getAll('image[]') as unknown as File[];
+    expect(files.map(({ name, type }) => [name, type])).toEqual(
+      [1, 2].map(() => ['a "mill" ü.png', 'image/png']),
+    );
+    for (const file of files) {
+      expect(Buffer.from(await file.arrayBuffer()).equals(sound)).toBe(true);
+    }
+  });
+
+  it('a transcript is JSON, or the text that the request asks for', async () => {
+    const file = () => new File([sound], 'hello.mp3', { type: 'audio/mpeg' });
+    const json = await client.audio.transcriptions.create({ model: 'my-ears', file: file() });
+    expect(json.text).toBe('Hello');
+    const text = await client.audio.translations.create({
+      model: 'my-subtitles',
+      file: file(),
+      response_format: 'srt',
+    });
+    expect(text).toBe(subtitles);
+  });
+
+  it('a job takes files as data URLs, and has bytes as one', async () => {
+    const data = `data:audio/mpeg;base64,${sound.toString('base64')}`;
+    const jobs = [
+      ['/v1/audio/speech', { model: 'my-voice', input: 'Hello' }, { data }, {}],
+      [
+        '/v1/audio/transcriptions',
+        { model: 'my-ears', file: { data } },
+        { text: 'Hello' },
+        { prompt_tokens_details: input_token_details },
+      ],
+    ] as const;
+    for (const [endpoint, body, result, used] of jobs) {
+      const made = await post('/v1/jobs', { endpoint, body });
+      const { id } = jsonOf(made) as { id: string };
+      await readEvents(fleet.url, id).ended;
+      expect(await viewJob(fleet.url, id)).toMatchObject({
+        status: 'completed',
+        result,
+        usage: used,
+      });
+    }
+  });
+
+  const formTo = (path: string, fields: Record<string, string | Blob>) => {
+    const body = new FormData();
+    for (const [name, value] of Object.entries(fields)) body.set(name, value);
+    return fetch(`${fleet.url}${path}`, { method: 'POST', body });
+  };
+
+  it.each([
+    ['/v1/audio/transcriptions', { model: 'my-ears' }, 400, 'file'],
+    ['/v1/audio/transcriptions', { model: 'my-ears', file: 'x' }, 400, 'file'],
+    ['/v1/audio/transcriptions', { file: new Blob(['x']) }, 400, 'model'],
+    [
+      '/v1/audio/transcriptions',
+      { model: 'my-ears', file: new Blob(['x']), stream: 'true' },
+      400,
+      'stream',
+    ],
+    ['/v1/images/edits', { model: 'my-pictures', image: new Blob(['x']) }, 400, 'prompt'],
+    ['/v1/audio/speech', { model: 'my-voice', input: 'Hello' }, 415, null],
+    [
+      '/v1/images/variations',
+      { model: 'my-pictures', image: new Blob([Buffer.alloc(13 * 1024 * 1024)]) },
+      413,
+      null,
+    ],
+  ])('a form for %s with %j is refused with %i', async (path, fields, status, param) => {
+    const answer = await formTo(path, fields);
+    expect([answer.status, await answer.json()]).toMatchObject([status, { error: { param } }]);
+  });
+
+  it('what is no form, and one with too many fields, is refused', async () => {
+    const headers = { 'content-type': 'multipart/form-data; boundary=x' };
+    const many = '--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n\r\n'.repeat(200);
+    for (const body of ['', 'x', '--x\r\n', `${many}--x--`]) {
+      const url = `${fleet.url}/v1/images/edits`;
+      const answer = await fetch(url, { method: 'POST', headers, body });
+      expect([body.slice(0, 9), answer.status]).toEqual([body.slice(0, 9), 400]);
+      expect(await answer.json()).toMatchObject({ error: { type: 'invalid_request_error' } });
+    }
   });
 });
 

@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
+import { maxFields, readForm } from '@millrace/formats/pass-through/form';
+import type { Config } from '@millrace/shared/config';
 import { isLarge } from '@millrace/shared/runtime/large-text';
 import Fastify from 'fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { addressFilter } from './auth/addresses.ts';
 import type { Principal } from './auth/api-keys.ts';
 import { adminRoutes } from './api/admin/routes.ts';
@@ -55,6 +57,8 @@ declare module 'fastify' {
     errorBody?: ErrorBody;
     /** The headers of a route's error, from the id of its answer. Absent: none. */
     errorHead?: (id: string) => Record<string, string>;
+    /** A route whose body may be a form; it gets the form as JSON. */
+    takesForms?: true | undefined;
   }
 }
 
@@ -89,6 +93,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setNotFoundHandler(watchRoutes(app));
   openApiRoutes(app);
   readBodies(app);
+  readForms(app, config.limits);
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
   await acceptSockets(app, services, upgrades as typeof app.server);
   trackAnswers(app, services, errorFormOf);
@@ -161,6 +166,25 @@ function readBodies(app: FastifyInstance): void {
       if (!isUtf8(body)) done(apiError('invalid_json', { what: 'not_utf8' }));
       else if (isLarge(body)) setImmediate(done, null, body.toString('utf8'));
       else done(null, body.toString('utf8'));
+    },
+  );
+}
+
+/** Routes that take forms get them as JSON (pass-through/form.ts), within the same bound of their bytes. */
+function readForms(app: FastifyInstance, { requestBodyBytes: most }: Config['limits']): void {
+  app.addContentTypeParser(
+    'multipart/form-data',
+    { parseAs: 'buffer' },
+    async ({ routeOptions, headers }: FastifyRequest, bytes: Buffer<ArrayBuffer>) => {
+      if (!routeOptions.config.takesForms) throw apiError('unsupported_content_type');
+      const form = await readForm(bytes, headers['content-type'] ?? '');
+      if (!form) {
+        const message = `The form cannot be read, or has more than ${maxFields} fields.`;
+        throw apiError('invalid_request', { message });
+      }
+      const text = JSON.stringify(form);
+      if (text.length > most) throw apiError('request_too_large');
+      return text;
     },
   );
 }

@@ -22,6 +22,11 @@ export type ProviderFormat = {
    * `text`. Readers of a `native` call get `text`.
    */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
+  /**
+   * Reads a complete answer that can be anything but JSON, in place of `readWhole`. `body`: the answer as JSON, with other bytes as a
+   * data URL (pass-through/bytes.ts).
+   */
+  readBytes?(bytes: Buffer, contentType: string, call: ProviderCall): Verdict & { body?: string };
   /** The most values in a complete answer, of which `readWhole` parses as many. Absent: those of `answerBounds`. */
   maxValues?: number;
   /** Reads a response with an error status, and makes the error for the client. */
@@ -78,6 +83,8 @@ export type UpstreamRequest = {
   path: string;
   headers: Record<string, string>;
   body: string;
+  /** Sent in place of `body`. */
+  bytes?: Buffer;
 };
 
 export type ErrorResponse = { status: number; headers: Headers; text: string };

@@ -5,7 +5,7 @@ import { RefusedError, refusalFault } from './refused.ts';
 /** The request of a call. `headers`: the format's own, with the key. */
 export const upstreamRequest = (
   call: ProviderCall,
-  { path, body, headers }: UpstreamRequest,
+  { path, body, bytes, headers }: UpstreamRequest,
 ): UpstreamRequest => ({
   path,
   headers: {
@@ -17,6 +17,7 @@ export const upstreamRequest = (
     ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
   },
   body,
+  ...(bytes && { bytes }),
 });
 
 /** As `upstreamRequest`; a fault if the translation refuses the request. */

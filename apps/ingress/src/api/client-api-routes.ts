@@ -40,7 +40,8 @@ function clientApiRoute(
   { url, members }: ApiUrl,
 ): void {
   const operation = operationOf(api);
-  const config = { errorBody: api.errorBody, errorHead: api.head, operation };
+  const { errorBody, head: errorHead, takesForms } = api;
+  const config = { errorBody, errorHead, takesForms, operation };
   app.post(url, { config }, async (request, reply) => {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;

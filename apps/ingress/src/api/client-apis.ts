@@ -4,7 +4,17 @@ import { chatCompletions } from './chat-completions/api.ts';
 import { completions } from './completions/api.ts';
 import { gemini } from './gemini/api.ts';
 import { messages } from './messages/api.ts';
-import { embeddings, moderations, rerank } from './pass-through/apis.ts';
+import {
+  embeddings,
+  imageEdits,
+  imageGenerations,
+  imageVariations,
+  moderations,
+  rerank,
+  speech,
+  transcriptions,
+  translations,
+} from './pass-through/apis.ts';
 import type { ClientApi } from './port.ts';
 import { responses } from './responses/api.ts';
 
@@ -17,6 +27,12 @@ export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   embeddings,
   moderations,
   rerank,
+  imageGenerations,
+  imageEdits,
+  imageVariations,
+  speech,
+  transcriptions,
+  translations,
   gemini,
 ];
 

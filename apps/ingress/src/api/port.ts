@@ -28,6 +28,10 @@ export type ClientApi = {
   /** Begins a streamed answer. */
   encodeStream(options: StreamOptions): StreamEncoder;
   encodeWhole(result: Result, answer: AnswerFacts): Result;
+  /** The answer over HTTP, where it is no JSON. `body`: as `encodeWhole` returns it. Undefined or absent: it is that body. */
+  bytesOf?(body: string): { contentType: string; bytes: Buffer } | undefined;
+  /** A request over HTTP may be a form (multipart/form-data), too. */
+  readonly takesForms?: true;
   /** The answer to a request that runs on in the background, as a value for JSON. */
   encodeQueued?(answer: AnswerFacts): unknown;
   /** The body of an answer that is an error, as a value for JSON. `status`: of the HTTP response. */

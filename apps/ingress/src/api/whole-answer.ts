@@ -13,12 +13,14 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
 
   function send(): void {
     const { contentType, body } = api.encodeWhole(result ?? emptyResult, facts);
+    const own = api.bytesOf?.(body);
     response.writeHead(200, {
-      'content-type': contentType,
-      'content-length': Buffer.byteLength(body),
+      'content-type': own?.contentType ?? contentType,
+      'content-length': own?.bytes.length ?? Buffer.byteLength(body),
+      ...(own && { 'x-content-type-options': 'nosniff' }),
       ...head(),
     });
-    response.end(body);
+    response.end(own?.bytes ?? body);
     result = undefined;
     endWhenStalled(response, services.config.limits.readerStallMs);
   }

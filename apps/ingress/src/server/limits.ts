@@ -114,7 +114,7 @@ export function boundBodies(
       let isOver = false;
       const maxBytes = limits.requestBodiesBytes;
       const bounds = requestBounds(limits);
-      const meter = createJsonMeter(bounds);
+      const meter = isForm(request) ? undefined : createJsonMeter(bounds);
       /** Ends the parsing with an error. Without a listener, the error would end the process. */
       const refuse = (refusal: Error) => {
         if (payload.listenerCount('error') > 0) payload.emit('error', refusal);
@@ -137,7 +137,7 @@ export function boundBodies(
           refuse(tooManyBodies());
           return;
         }
-        const excess = meter.push(part);
+        const excess = meter?.push(part);
         if (excess) refuse(tooComplex(excess, bounds));
       });
     }
@@ -162,6 +162,10 @@ export function discardBody(request: FastifyRequest, reply: FastifyReply): void 
 
 const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** No JSON: pass-through/form.ts bounds its fields. */
+const isForm = ({ headers }: FastifyRequest): boolean =>
+  /^multipart\/form-data\b/i.test(headers['content-type'] ?? '');
 
 /** A body is sent upstream unchanged, and a compressed one could inflate without bound. */
 const isEncoded = ({ headers }: FastifyRequest): boolean =>

@@ -74,4 +74,8 @@ const promptMembers = [
   'input',
   'query',
   'documents',
+  'prompt',
+  'file',
+  'image',
+  'image[]',
 ];

@@ -242,6 +242,12 @@ const operations: Readonly<Partial<Record<Endpoint, string>>> = {
   '/v1/embeddings': 'embeddings',
   '/v1/moderations': 'moderation',
   '/v1/rerank': 'rerank',
+  '/v1/images/generations': 'image_generation',
+  '/v1/images/edits': 'image_edit',
+  '/v1/images/variations': 'image_variation',
+  '/v1/audio/speech': 'speech',
+  '/v1/audio/transcriptions': 'transcription',
+  '/v1/audio/translations': 'translation',
 };
 
 const operationOf = (endpoint: Endpoint): string => operations[endpoint] ?? 'chat';

@@ -37,7 +37,11 @@ export type BodyReader = {
 };
 
 export function createBodyReader(options: BodyReaderOptions): BodyReader {
-  const { format, head, maxResponseBytes } = options;
+  const { format, head } = options;
+  // As a data URL an answer is a third longer.
+  const maxResponseBytes = format.readBytes
+    ? Math.floor(options.maxResponseBytes * 0.74)
+    : options.maxResponseBytes;
   const { maxValues = answerBounds.values } = format;
   const parts: Buffer[] = [];
   const meter = createJsonMeter({ ...answerBounds, values: maxValues });
@@ -65,6 +69,12 @@ function classifyBody(
   { format, call, head, sink }: BodyReaderOptions,
   bytes: Buffer,
 ): AttemptOutcome {
+  if (isSuccess(head) && format.readBytes) {
+    const read = format.readBytes(bytes, contentType(head), call);
+    if (read.kind === 'fault') return read;
+    const { body = '{}', ...rest } = read;
+    return { ...rest, result: { contentType: 'application/json', body } };
+  }
   const text = decoder.decode(bytes);
   if (!isSuccess(head))
     return { kind: 'fault', fault: classifyStatusError({ format, call, head }, text) };

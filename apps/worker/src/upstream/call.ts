@@ -114,7 +114,7 @@ export function callUpstream(
 
   const { path } = request;
   // undici keeps the body until the response has ended: as bytes, so that the text can be freed.
-  const body = Buffer.from(request.body);
+  const body = request.bytes ?? Buffer.from(request.body);
   // A compressed stream arrives late, in blocks. Some senders compress nevertheless.
   const headers = { ...request.headers, 'accept-encoding': 'identity' };
   dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);

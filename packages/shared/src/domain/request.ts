@@ -10,6 +10,12 @@ export const endpoints = [
   '/v1/embeddings',
   '/v1/moderations',
   '/v1/rerank',
+  '/v1/images/generations',
+  '/v1/images/edits',
+  '/v1/images/variations',
+  '/v1/audio/speech',
+  '/v1/audio/transcriptions',
+  '/v1/audio/translations',
   '/v1beta/models:generateContent',
 ] as const;
 export type Endpoint = (typeof endpoints)[number];

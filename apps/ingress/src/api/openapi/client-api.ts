@@ -16,7 +16,11 @@ export type ApiDescription = {
   /** In addition to the headers of all client APIs; those of the path, too. */
   parameters?: readonly Parameter[];
   request: Schema;
+  /** The request as a form. */
+  form?: Schema;
   answer: Schema;
+  /** Schemas of answers that are no JSON, by content type. */
+  otherAnswers?: Readonly<Record<string, Schema>>;
   /** The data of one event of a stream. Absent: the API has no streams. */
   event?: Schema;
   /** Absent: OpenAI's. */
@@ -47,6 +51,7 @@ export function schemasOf(description: ApiDescription): Record<string, Schema> {
 /** The operation of an API's POST routes. */
 export function operationOf({ description }: ClientApi): Operation {
   const { summary, vendor, reference, parameters = [], event, error, example } = description;
+  const { form, otherAnswers } = description;
   const names = namesOf(description);
   return {
     tag: 'Client APIs',
@@ -60,7 +65,7 @@ export function operationOf({ description }: ClientApi): Operation {
       onDisconnect,
       ...(event ? [eventIds, lastEventId] : []),
     ],
-    body: { schema: ref(names.request), example },
+    body: { schema: ref(names.request), example, ...(form && { form }) },
     answers: {
       '200': {
         description: event
@@ -69,6 +74,7 @@ export function operationOf({ description }: ClientApi): Operation {
         content: {
           'application/json': ref(names.answer),
           ...(event && { 'text/event-stream': ref(names.event) }),
+          ...otherAnswers,
         },
         headers: [
           'x-millrace-served-by',

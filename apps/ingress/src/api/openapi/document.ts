@@ -143,6 +143,7 @@ function documented(operation: Operation, method: string, path: string): Documen
             schema: body.schema,
             ...(body.example !== undefined && { example: body.example }),
           },
+          ...(body.form && { 'multipart/form-data': { schema: body.form } }),
         },
       },
     }),

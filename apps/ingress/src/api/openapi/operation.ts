@@ -31,7 +31,8 @@ export type Operation = {
   reference?: string;
   /** Those of the path are described here, too. */
   parameters?: readonly Parameter[];
-  body?: { schema: Schema; isOptional?: boolean; example?: unknown };
+  /** `form`: the schema of a body as multipart/form-data, if it may be one. */
+  body?: { schema: Schema; form?: Schema; isOptional?: boolean; example?: unknown };
   answers: Readonly<Record<string, Answer>>;
   errors: readonly ErrorCode[];
   /** Absent: OpenAI's. */

@@ -49,3 +49,104 @@ export const rerankDescription: ApiDescription = {
   answer: openObject,
   example: { model: 'rerank-v3.5', query: 'Hello', documents: ['Hello, world', 'Goodbye'] },
 };
+
+/** A file of a form. */
+const binary = { contentMediaType: 'application/octet-stream' };
+/** The same file in JSON. */
+const file = {
+  type: 'object',
+  properties: {
+    filename: { type: 'string' },
+    data: { type: 'string', pattern: '^data:', description: 'A data URL in base64.' },
+  },
+  required: ['data'],
+};
+const images = { anyOf: [file, { type: 'array', minItems: 1, items: file }] };
+const text = { type: 'string' };
+const formOf = (properties: Record<string, object>, required: string[]) =>
+  request({ model, ...properties }, ['model', ...required]);
+const reference = (page: string) => `https://platform.openai.com/docs/api-reference/${page}`;
+
+export const imagesDescription: ApiDescription = {
+  name: 'Images',
+  summary: 'Create images',
+  vendor: 'OpenAI',
+  reference: reference('images/create'),
+  request: request({ model, prompt: text }, ['model', 'prompt']),
+  answer: openObject,
+  example: { model: 'gpt-image-1', prompt: 'A mill by a river' },
+};
+
+export const imageEditsDescription: ApiDescription = {
+  name: 'ImageEdits',
+  summary: 'Edit images',
+  vendor: 'OpenAI',
+  reference: reference('images/createEdit'),
+  request: {
+    ...request({ model, prompt: text, image: images, 'image[]': images }, ['model', 'prompt']),
+    anyOf: [{ required: ['image'] }, { required: ['image[]'] }],
+  },
+  form: formOf({ prompt: text, image: binary, 'image[]': { type: 'array', items: binary } }, [
+    'prompt',
+  ]),
+  answer: openObject,
+  example: {
+    model: 'gpt-image-1',
+    prompt: 'At night',
+    image: { filename: 'mill.png', data: 'data:image/png;base64,iVBORw0KGgo=' },
+  },
+};
+
+export const imageVariationsDescription: ApiDescription = {
+  name: 'ImageVariations',
+  summary: 'Create variations of an image',
+  vendor: 'OpenAI',
+  reference: reference('images/createVariation'),
+  request: request({ model, image: file }, ['model', 'image']),
+  form: formOf({ image: binary }, ['image']),
+  answer: openObject,
+  example: {
+    model: 'dall-e-2',
+    image: { filename: 'mill.png', data: 'data:image/png;base64,iVBORw0KGgo=' },
+  },
+};
+
+export const speechDescription: ApiDescription = {
+  name: 'Speech',
+  summary: 'Create speech',
+  vendor: 'OpenAI',
+  reference: reference('audio/createSpeech'),
+  request: request(
+    { model, input: text, stream_format: { description: '`audio`.', not: { const: 'sse' } } },
+    ['model', 'input'],
+  ),
+  answer: openObject,
+  otherAnswers: { 'audio/*': binary },
+  example: { model: 'gpt-4o-mini-tts', input: 'Hello', voice: 'alloy' },
+};
+
+const transcripts = {
+  vendor: 'OpenAI',
+  request: request({ model, file }, ['model', 'file']),
+  form: formOf({ file: binary }, ['file']),
+  answer: openObject,
+  otherAnswers: { 'text/plain': text },
+  example: {
+    model: 'whisper-1',
+    file: { filename: 'hello.mp3', data: 'data:audio/mpeg;base64,SUQz' },
+  },
+} as const;
+
+export const transcriptionsDescription: ApiDescription = {
+  ...transcripts,
+  name: 'Transcription',
+  summary: 'Transcribe audio',
+  reference: reference('audio/createTranscription'),
+};
+
+export const translationsDescription: ApiDescription = {
+  ...transcripts,
+  name: 'Translation',
+  summary: 'Translate audio into English',
+  reference: reference('audio/createTranslation'),
+};

@@ -1,0 +1,24 @@
+import { readJsonObject } from '@millrace/shared/domain/json';
+import { parseDataUrl } from '../data-url.ts';
+
+/*
+ * Answers that are no JSON (audio, subtitles) as JSON, because a log has JSON, and readers of jobs and WebSockets get it: an object with
+ * the bytes as a data URL.
+ */
+
+/** `type`: the media type; empty if it is unknown. */
+export const bodyOf = (bytes: Buffer, type: string): string =>
+  JSON.stringify({
+    data: `data:${type || 'application/octet-stream'};base64,${bytes.toString('base64')}`,
+  });
+
+const start = '{"data":"data:';
+
+/** Undefined: the answer is JSON. */
+export function bytesIn(body: string): { contentType: string; bytes: Buffer } | undefined {
+  const data = body.startsWith(start) ? readJsonObject(body)?.['data'] : undefined;
+  const url = typeof data === 'string' ? parseDataUrl(data) : undefined;
+  if (typeof data !== 'string' || !url) return undefined;
+  const contentType = data.slice('data:'.length, data.lastIndexOf(';', data.indexOf(',')));
+  return { contentType, bytes: Buffer.from(url.base64, 'base64') };
+}
