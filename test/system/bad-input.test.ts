@@ -373,7 +373,7 @@ describe('a path or method', () => {
   it.each([
     ['GET', '/'],
     ['GET', '/v1'],
-    ['POST', '/v1/completions'],
+    ['POST', '/v1/files'],
     ['POST', '/v1/chat/completions/extra'],
     ['GET', '/v1/jobs/a/b/c'],
     ['GET', '/V1/MODELS'],
