@@ -315,6 +315,43 @@ describe('an answer with pauses that are longer than the keep-alive', () => {
   );
 });
 
+describe('models', () => {
+  it('are listed, one by one too, and an unknown one is not found', async () => {
+    const listed: (string | undefined)[] = [];
+    for await (const { name } of await client.models.list()) listed.push(name);
+    expect(listed).toContain('models/openai-text');
+    expect(await client.models.get({ model: 'openai-text' })).toMatchObject({
+      name: 'models/openai-text',
+      displayName: 'openai-text',
+    });
+    await expect(client.models.get({ model: 'none' })).rejects.toMatchObject({
+      status: 404,
+      message: expect.stringContaining('NOT_FOUND'),
+    });
+  });
+
+  it('count the tokens of a prompt, by an estimate', async () => {
+    const contents = 'hello '.repeat(100);
+    const { totalTokens } = await client.models.countTokens({ model: 'openai-text', contents });
+    expect(totalTokens).toBeGreaterThan(100);
+    expect(totalTokens).toBeLessThan(300);
+    const request = { contents: [{ parts: [{ text: contents }] }] };
+    const url = `${fleet.url}/v1beta/models/openai-text:countTokens`;
+    const answer = await call(url, { body: { generateContentRequest: request } });
+    expect(jsonOf(answer)).toMatchObject({ totalTokens });
+    for (const [model, body, status] of [
+      ['none', request, 404],
+      ['openai-text', {}, 400],
+    ] as const) {
+      const refused = await call(`${fleet.url}/v1beta/models/${model}:countTokens`, { body });
+      expect([refused.status, jsonOf(refused)]).toMatchObject([
+        status,
+        { error: { code: status } },
+      ]);
+    }
+  });
+});
+
 describe('a request by its URL', () => {
   const body = { contents: [{ parts: [{ text: 'hello' }] }] };
 
@@ -327,7 +364,7 @@ describe('a request by its URL', () => {
   });
 
   it.each([
-    ['a wrong method', 'openai-text:countTokens', body, 404, 'NOT_FOUND'],
+    ['a wrong method', 'openai-text:embedContent', body, 404, 'NOT_FOUND'],
     ['no method', 'openai-text', body, 404, 'NOT_FOUND'],
     ['an unknown model', 'none:generateContent', body, 404, 'NOT_FOUND'],
     ['no contents', 'openai-text:generateContent', {}, 400, 'INVALID_ARGUMENT'],
@@ -348,7 +385,8 @@ describe('a request by its URL', () => {
   );
 
   it.each([
-    ['POST', '/v1beta/models/openai-text:embedContent', 404],
+    ['GET', '/v1beta/models/none', 404],
+    ['GET', '/v1alpha/files', 404],
     ['POST', '/v1beta/cachedContents', 404],
     ['DELETE', '/v1alpha/models/a', 405],
     ['POST', '/v1beta/models/%zz:generateContent', 400],

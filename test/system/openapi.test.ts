@@ -146,6 +146,10 @@ describe('the schemas of the document are those of', () => {
     await expectAnswer(route, 200, { body }, `${url}:streamGenerateContent?alt=sse`);
     await expectAnswer(route, 200, { body }, `${url}:streamGenerateContent`);
     await expectAnswer(route, 404, { body }, '/v1beta/models/another:generateContent');
+    await expectAnswer(route, 200, { body }, `${url}:countTokens`);
+    await expectAnswer(['GET', '/v1beta/models'], 200);
+    await expectAnswer(['GET', '/v1beta/models/{model}'], 200, {}, url);
+    await expectAnswer(['GET', '/v1beta/models/{model}'], 404, {}, '/v1beta/models/another');
   });
 
   it('a job, its stream, its token and its end', async () => {
@@ -166,8 +170,12 @@ describe('the schemas of the document are those of', () => {
     await expectAnswer(['POST', '/v1/jobs'], 400, { body: { ...body, another: 1 } });
   });
 
-  it('models, as either vendor lists them, and health', async () => {
-    for (const headers of [{}, { 'anthropic-version': '2023-06-01' }]) {
+  it('models, as each vendor lists them, and health', async () => {
+    for (const headers of [
+      {},
+      { 'anthropic-version': '2023-06-01' },
+      { 'x-goog-api-key': secret },
+    ]) {
       await expectAnswer(['GET', '/v1/models'], 200, { headers });
       await expectAnswer(['GET', '/v1/models/{model}'], 200, { headers }, '/v1/models/a/b');
     }

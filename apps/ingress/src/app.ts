@@ -37,7 +37,7 @@ import type { Refuse } from './server/malformed.ts';
 import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
 import { countTokensRoute } from './api/messages/count-tokens.ts';
-import { modelRoutes } from './api/models.ts';
+import { modelRoutes } from './api/models/routes.ts';
 import { responseRoutes } from './api/responses/routes.ts';
 import { openApiRoutes } from './api/openapi/routes.ts';
 import { socketOptions } from './api/websocket/limits.ts';

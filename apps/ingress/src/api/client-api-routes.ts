@@ -37,12 +37,14 @@ function clientApiRoute(
   app: FastifyInstance,
   services: Services,
   api: ClientApi,
-  { url, members }: ApiUrl,
+  { url, members, answer }: ApiUrl,
 ): void {
   const operation = operationOf(api);
   const { errorBody, head: errorHead, takesForms } = api;
   const config = { errorBody, errorHead, takesForms, operation };
   app.post(url, { config }, async (request, reply) => {
+    const own = answer?.(request, services);
+    if (own) return own;
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
     const query = request.query as Record<string, unknown>;

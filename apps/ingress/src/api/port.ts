@@ -2,7 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
 import type { Endpoint } from '@millrace/shared/domain/request';
+import type { FastifyRequest } from 'fastify';
 import type { Refused } from '../errors.ts';
+import type { Services } from '../services.ts';
 import type { ApiDescription } from './openapi/client-api.ts';
 
 /**
@@ -54,6 +56,8 @@ export type ApiUrl = {
     params: Readonly<Record<string, string | undefined>>,
     query: Readonly<Record<string, unknown>>,
   ): Record<string, string>;
+  /** The answer to a call by this URL that makes no request; undefined for any other call. Throws an ApiError. */
+  answer?(request: FastifyRequest, services: Pick<Services, 'config'>): object | undefined;
 };
 
 export type ParsedBody = {

@@ -43,10 +43,10 @@ export const eventsPath = '/v1/jobs/:id/events';
  * The key that a request shows elsewhere than in `authorization`: as Anthropic's clients do, or as Google's, some of which
  * have it in the URL.
  */
-function apiKeyOf({ headers, method, query, routeOptions }: FastifyRequest): string | undefined {
+function apiKeyOf({ headers, query, routeOptions }: FastifyRequest): string | undefined {
   const { 'x-api-key': own, 'x-goog-api-key': google } = headers;
   const { key } = query as { key?: unknown };
-  const isGoogles = method === 'POST' && routeOptions.url?.endsWith('/models/*') === true;
+  const isGoogles = /^\/v1(?:alpha|beta)?\/models(?:\/\*)?$/.test(routeOptions.url ?? '');
   const inUrl = isGoogles ? key : undefined;
   return [own, google, inUrl].find((one) => typeof one === 'string');
 }

@@ -19,6 +19,18 @@ function providerAt(baseUrl: string): Provider {
   return found.get(baseUrl);
 }
 
+/** The context window of the model at this base URL, in tokens. */
+export function knownContextWindow(baseUrl: string, model: string): number | undefined {
+  const provider = providerAt(baseUrl);
+  if (!provider) return undefined;
+  try {
+    const price = calcPrice({ input_tokens: 0, output_tokens: 0 }, model, { provider });
+    return price?.model.context_window;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * The price that `@pydantic/genai-prices` knows of the provider at this base URL. A provider at another URL has no known
  * price, even for a model of a known name: gateways and resellers charge their own.

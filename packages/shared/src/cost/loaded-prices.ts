@@ -6,11 +6,15 @@ import type { KnownPrice } from './prices.ts';
  * a config needs it (docs/decisions/2026-11-30-cost-routing.md).
  */
 
-let loaded: KnownPrice | undefined;
+let loaded: typeof import('./known-prices.ts') | undefined;
 let loading: Promise<void> | undefined;
 
 /** The known price, for `createPrices`; null until `loadPrices` has resolved. */
-export const loadedPrice: KnownPrice = (...asked) => loaded?.(...asked) ?? null;
+export const loadedPrice: KnownPrice = (...asked) => loaded?.knownPrice(...asked) ?? null;
+
+/** Tokens of the model of the provider at this base URL; undefined if it is unknown, and until `loadKnownModels` has resolved. */
+export const loadedContextWindow = (baseUrl: string, model: string): number | undefined =>
+  loaded?.knownContextWindow(baseUrl, model);
 
 /**
  * Loads what the prices of these targets need: nothing if each has a `price` in the config. Undefined if all is there. Rejects
@@ -19,7 +23,12 @@ export const loadedPrice: KnownPrice = (...asked) => loaded?.(...asked) ?? null;
 export function loadPrices(
   targets: readonly Pick<ModelConfig['targets'][number], 'price'>[],
 ): Promise<void> | undefined {
-  if (loaded || targets.every(({ price }) => price !== undefined)) return undefined;
+  return targets.every(({ price }) => price !== undefined) ? undefined : loadKnownModels();
+}
+
+/** Loads the data of all models. Undefined if it is there. Rejects if it cannot be loaded; the next call tries again. */
+export function loadKnownModels(): Promise<void> | undefined {
+  if (loaded) return undefined;
   loading ??= load().finally(() => {
     loading = undefined;
   });
@@ -27,6 +36,5 @@ export function loadPrices(
 }
 
 async function load(): Promise<void> {
-  const { knownPrice } = await import('./known-prices.ts');
-  loaded = knownPrice;
+  loaded = await import('./known-prices.ts');
 }

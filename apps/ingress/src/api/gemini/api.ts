@@ -1,7 +1,13 @@
 import { geminiClient } from '@millrace/formats/gemini/client/format';
+import { member } from '@millrace/formats/gemini/client/names';
+import { isJsonObject } from '@millrace/shared/domain/json';
+import type { FastifyRequest } from 'fastify';
 import { apiError } from '../../api-error.ts';
+import type { Services } from '../../services.ts';
 import { formatApi } from '../format-api.ts';
+import { parseObject } from '../json-body.ts';
 import type { ClientApi } from '../port.ts';
+import { countPromptTokens } from '../token-count.ts';
 import { description } from './description.ts';
 
 const methods: Readonly<Record<string, { stream: boolean }>> = {
@@ -9,12 +15,19 @@ const methods: Readonly<Record<string, { stream: boolean }>> = {
   streamGenerateContent: { stream: true },
 };
 
-/** The members of a request that its URL has; aliases may contain slashes and colons. */
-function membersOf(rest: string, query: Readonly<Record<string, unknown>>): Record<string, string> {
+/** The model and the method of a URL; aliases may contain slashes and colons. */
+function partsOf(rest: string): { model: string; name: string } {
   const [, model = '', name = ''] = /^(.+):([A-Za-z]+)$/.exec(rest) ?? [];
+  return { model, name };
+}
+
+/** The members of a request that its URL has. */
+function membersOf(rest: string, query: Readonly<Record<string, unknown>>): Record<string, string> {
+  const { model, name } = partsOf(rest);
   const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
   if (!method) {
-    const served = 'models/MODEL:generateContent and models/MODEL:streamGenerateContent';
+    const served =
+      'models/MODEL:generateContent, models/MODEL:streamGenerateContent and models/MODEL:countTokens';
     throw apiError('unknown_url', { method: 'POST', path: `models/${rest.slice(0, 200)}`, served });
   }
   // Without `alt=sse` Google sends an array of responses; it comes in one piece here.
@@ -26,15 +39,31 @@ function membersOf(rest: string, query: Readonly<Record<string, unknown>>): Reco
   };
 }
 
-/** The versions of Google's API that its clients use; for these two methods they are the same. */
-const versions = ['v1beta', 'v1', 'v1alpha'] as const;
+/** `countTokens`: its body is a prompt, or has a whole request as a member. */
+function countTokens(
+  request: FastifyRequest,
+  services: Pick<Services, 'config'>,
+): object | undefined {
+  const { '*': rest } = request.params as { '*': string };
+  const { model, name } = partsOf(rest);
+  if (name !== 'countTokens') return undefined;
+  const body = parseObject(request.body);
+  const asked = member(body, 'generateContentRequest');
+  const prompt = { ...(isJsonObject(asked) ? asked : body), model, stream: false };
+  const totalTokens = countPromptTokens(geminiClient, prompt, request, services);
+  return { totalTokens, promptTokensDetails: [{ modality: 'TEXT', tokenCount: totalTokens }] };
+}
+
+/** The versions of Google's API that its clients use; for what is served here they are the same. */
+export const versionsOfGoogle = ['v1beta', 'v1', 'v1alpha'] as const;
 
 const responses = formatApi({
   path: '/v1beta/models:generateContent',
   description,
-  urls: versions.map((version) => ({
+  urls: versionsOfGoogle.map((version) => ({
     url: `/${version}/models/*`,
     members: (params, query) => membersOf(params['*'] ?? '', query),
+    answer: countTokens,
   })),
   isCalledBy: (path, headers) => /^\/+v1(?:alpha|beta)\//.test(path) || 'x-goog-api-key' in headers,
   format: geminiClient,

@@ -13,7 +13,7 @@ export const description: ApiDescription = {
       name: 'model',
       in: 'path',
       description:
-        'The model and the method: `MODEL:generateContent`, or `MODEL:streamGenerateContent`. A slash in it may stay as it is.',
+        'The model and the method: `MODEL:generateContent`, `MODEL:streamGenerateContent`, or `MODEL:countTokens`, which estimates without a tokenizer. A slash in it may stay as it is.',
       schema: { type: 'string', examples: ['simulated:generateContent'] },
     },
     {
@@ -31,15 +31,20 @@ export const description: ApiDescription = {
         type: ['array', 'object', 'string'],
         items: {},
       },
+      generateContentRequest: { ...open, description: 'Of `countTokens`: a whole request.' },
       model: { type: 'string', description: 'In jobs and on WebSockets only.' },
       stream: { type: 'boolean', description: 'In jobs and on WebSockets only.' },
     },
-    required: ['contents'],
+    anyOf: [{ required: ['contents'] }, { required: ['generateContentRequest'] }],
     additionalProperties: true,
   },
   answer: {
     type: ['object', 'array'],
-    properties: { candidates: { type: 'array', items: open }, usageMetadata: open },
+    properties: {
+      candidates: { type: 'array', items: open },
+      usageMetadata: open,
+      totalTokens: { type: 'integer', description: 'Of `countTokens`.' },
+    },
     items: open,
     additionalProperties: true,
   },

@@ -1,12 +1,8 @@
 import { anthropicMessagesClient } from '@millrace/formats/anthropic-messages/client/format';
-import { InvalidRequest } from '@millrace/formats/client-port';
-import { serveModel } from '@millrace/shared/domain/model-names';
-import { tokensInJson } from '@millrace/shared/domain/tokens';
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../../api-error.ts';
-import { mayUse } from '../../auth/api-keys.ts';
 import type { Services } from '../../services.ts';
 import { parseObject } from '../json-body.ts';
+import { countPromptTokens } from '../token-count.ts';
 import { messages } from './api.ts';
 import { ofAny, ofBodies, ofClients } from '../openapi/error-groups.ts';
 import { ref } from '../openapi/operation.ts';
@@ -45,33 +41,17 @@ const operation: Operation = {
   errorSchema: ref('MessageError'),
 };
 
-/**
- * `POST /v1/messages/count_tokens`: an estimate without a tokenizer, the same that limits and budgets use, because an
- * ingress asks no provider.
- */
-export function countTokensRoute(app: FastifyInstance, { config }: Services): void {
+/** `POST /v1/messages/count_tokens`. */
+export function countTokensRoute(app: FastifyInstance, services: Services): void {
   const { errorBody, head } = messages;
   app.post(
     `${messages.path}/count_tokens`,
     { config: { errorBody, errorHead: head, operation } },
     (request) => {
-      const body = parseObject(request.body);
-      const inner = readInner(body);
-      const model = String(body['model']);
-      if (!serveModel(config.models, model) || !mayUse(request.principal, model)) {
-        throw apiError('model_not_found', { model });
-      }
-      return { input_tokens: Math.ceil(tokensInJson(inner)) };
+      // The request has no `max_tokens`.
+      const body = { ...parseObject(request.body), max_tokens: 1 };
+      const tokens = countPromptTokens(anthropicMessagesClient, body, request, services);
+      return { input_tokens: tokens };
     },
   );
-}
-
-/** The prompt in the inner form. The request has no `max_tokens`. */
-function readInner(body: Record<string, unknown>): string {
-  try {
-    return anthropicMessagesClient.toInner({ ...body, max_tokens: 1 }).body;
-  } catch (error) {
-    if (!(error instanceof InvalidRequest)) throw error;
-    throw apiError('invalid_request', { message: error.message, param: error.param });
-  }
 }

@@ -4,7 +4,7 @@ import { answerHeaders } from '../../server/answer-headers.ts';
 import { clientApis } from '../client-apis.ts';
 import { healthSchemas } from '../health.ts';
 import { jobSchemas } from '../jobs/schema.ts';
-import { modelSchemas } from '../models.ts';
+import { modelSchemas } from '../models/forms.ts';
 import { socketSchemas } from '../websocket/schema.ts';
 import { schemasOf } from './client-api.ts';
 import { otherStatuses } from './error-groups.ts';
