@@ -329,12 +329,15 @@ export const errorTable = {
     param: 'id',
     message: ({ id }: { id: string }) => `The request '${id}' is past its retention.`,
   },
-  /** A cursor after the end of its stream, from a reader that cannot take back text. */
+  /** A cursor after the end of its stream, from a reader that cannot take back text. `last`: of a stream whose events have numbers. */
   cursor_ahead: {
     ...invalid,
     status: 410,
     param: 'Last-Event-ID',
-    message: 'There is no such entry in this stream: ask for it anew, without a Last-Event-ID.',
+    message: ({ last }: { last?: number }) =>
+      last === undefined
+        ? 'There is no such entry in this stream: ask for it anew, without a Last-Event-ID.'
+        : `The last event of this stream has the number ${last}.`,
     headers: noRetry,
   },
   idempotency_key_reused: {

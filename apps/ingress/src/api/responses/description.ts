@@ -82,7 +82,15 @@ export const readOperation: Operation = {
       content: { ...json, 'text/event-stream': ref('ResponseEvent') },
     },
   },
-  errors: [...ofAny, ...ofClients, ...ofJobs, 'invalid_request', 'invalid_cursor', 'server_busy'],
+  errors: [
+    ...ofAny,
+    ...ofClients,
+    ...ofJobs,
+    'invalid_request',
+    'invalid_cursor',
+    'cursor_ahead',
+    'server_busy',
+  ],
 };
 
 export const cancelOperation: Operation = {

@@ -9,6 +9,7 @@ import type { ApiError } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
 import { openSseWriter } from '../../delivery/sse-writer.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
+import { sendError } from '../../server/reply.ts';
 import type { Services } from '../../services.ts';
 import { factsOfAnswer } from '../answer-facts.ts';
 import { encodeLine } from '../format-api.ts';
@@ -41,21 +42,28 @@ export function streamStored(options: StoredStreamOptions): void {
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => exchange.resume(),
-    stalled: () => errorText(apiError('reader_too_slow')),
+    stalled: () => textOf(errorEvents(apiError('reader_too_slow')), true),
   });
   writer.begin();
 
-  function textOf(events: readonly FormatEvent[]): string {
+  /** The events that the reader does not have, or all of them. */
+  function textOf(events: readonly FormatEvent[], all = false): string {
     let text = '';
     for (const { name, data } of events) {
-      if (sequence++ > after) text += `event: ${name}\ndata: ${data}\n\n`;
+      if (sequence++ > after || all) text += `event: ${name}\ndata: ${data}\n\n`;
     }
     return text;
   }
 
-  function errorText({ error, status }: ApiError): string {
+  function errorEvents({ error, status }: ApiError): readonly FormatEvent[] {
     factsOf(response).code = error.code ?? 'error';
-    return textOf(encoder.error(withRequestId(error, meta.id), status));
+    return encoder.error(withRequestId(error, meta.id), status);
+  }
+
+  /** Ends this connection. Its error is no event of the log, so the reader gets it whatever it has. */
+  function fail(error: ApiError): void {
+    if (writer.started) writer.end(textOf(errorEvents(error), true));
+    else sendError(response, error);
   }
 
   function begin(): void {
@@ -71,8 +79,10 @@ export function streamStored(options: StoredStreamOptions): void {
       // A job may begin its answer again.
       else if (kind === 'z') begin();
       else if (kind === 'd' || kind === 'f' || kind === 'x') {
-        const end = kind === 'd' ? textOf(encoder.end()) : errorText(fromFailed(readFailed(line)));
-        writer.end(text + end);
+        text += textOf(kind === 'd' ? encoder.end() : errorEvents(fromFailed(readFailed(line))));
+        if (sequence <= after)
+          fail(apiError('cursor_ahead', { param: 'starting_after', last: sequence - 1 }));
+        else writer.end(text);
         return true;
       }
     }
@@ -87,8 +97,8 @@ export function streamStored(options: StoredStreamOptions): void {
       begin();
       return 'again';
     },
-    refused: (refused: Parameters<typeof errorOf>[0]) => writer.end(errorText(errorOf(refused))),
-    moved: (id: string) => writer.end(errorText(draining(id))),
+    refused: (refused: Parameters<typeof errorOf>[0]) => fail(errorOf(refused)),
+    moved: (id: string) => fail(draining(id)),
     cut: () => void response.destroy(),
   };
   const { held } = writer;
