@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import { maxFields, readForm } from '@millrace/formats/pass-through/form';
 import type { Config } from '@millrace/shared/config';
-import { isLarge } from '@millrace/shared/runtime/large-text';
+import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { addressFilter } from './auth/addresses.ts';
@@ -175,15 +175,16 @@ function readForms(app: FastifyInstance, { requestBodyBytes: most }: Config['lim
   app.addContentTypeParser(
     'multipart/form-data',
     { parseAs: 'buffer' },
-    async ({ routeOptions, headers }: FastifyRequest, bytes: Buffer<ArrayBuffer>) => {
+    async ({ routeOptions, headers }: FastifyRequest, bytes: Buffer) => {
       if (!routeOptions.config.takesForms) throw apiError('unsupported_content_type');
-      const form = await readForm(bytes, headers['content-type'] ?? '');
-      if (!form) {
+      if (isLarge(bytes)) await nextTurn();
+      const text = readForm(bytes, headers['content-type'] ?? '');
+      if (text === undefined) {
         const message = `The form cannot be read, or has more than ${maxFields} fields.`;
         throw apiError('invalid_request', { message });
       }
-      const text = JSON.stringify(form);
       if (text.length > most) throw apiError('request_too_large');
+      if (isLarge(text)) await nextTurn();
       return text;
     },
   );

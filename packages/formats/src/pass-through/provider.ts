@@ -62,12 +62,24 @@ function passThroughFormat(api: ResultsApi): ProviderFormat {
   };
 }
 
+const acceptAnything =
+  (request: (call: ProviderCall) => UpstreamRequest) =>
+  (call: ProviderCall): UpstreamRequest => {
+    const { headers, ...rest } = request(call);
+    return { ...rest, headers: { ...headers, accept: '*/*' } };
+  };
+
 /** Its answer may be anything but JSON. */
 function bytesFormat(
   api: PassThroughApi,
   readBytes: NonNullable<ProviderFormat['readBytes']>,
 ): ProviderFormat {
-  return { ...openAiChat, maxValues: Infinity, request: requestFor(api), readBytes };
+  return {
+    ...openAiChat,
+    maxValues: Infinity,
+    request: acceptAnything(requestFor(api)),
+    readBytes,
+  };
 }
 
 const images = (path: string, more: { isForm?: true } = {}) =>
