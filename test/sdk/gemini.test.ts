@@ -3,6 +3,7 @@ import type { Content, GenerateContentConfig, GenerateContentResponse, Part } fr
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectedReasoning, expectedText } from '../../apps/simulator/src/index.ts';
 import { readEvents } from '../kit/api.ts';
+import { eventsOf } from '../kit/events.ts';
 import { send } from '../kit/exchange.ts';
 import { call, jsonOf } from '../kit/http.ts';
 import { startFleet } from '../kit/fleet.ts';
@@ -400,6 +401,28 @@ describe('a request by its URL', () => {
       expect(jsonOf(answer)).toMatchObject({ error: { code: status, status: expect.any(String) } });
       const logs = fleet.ingresses.map(({ stderr }) => stderr()).join('');
       expect(`${answer.text}${logs}`).not.toContain(key);
+    },
+  );
+
+  it.each(['openai-text', 'openai-tools', 'gemini-tools'])(
+    'a stream of %s can be read again behind any event',
+    async (model) => {
+      const url = `${fleet.url}/v1beta/models/${model}:streamGenerateContent?alt=sse`;
+      const headers = {
+        'idempotency-key': crypto.randomUUID(),
+        'x-millrace-event-ids': 'on',
+      };
+      const options = { body: { ...body, tools }, headers };
+      const first = eventsOf((await send(url, options).ended).text);
+      const ids = first.flatMap(({ id }) => (id === undefined ? [] : [id]));
+      for (const id of [ids[0], ids[Math.floor(ids.length / 2)], ids.at(-1)]) {
+        const place = first.findIndex((event) => event.id === id);
+        const again = await send(url, {
+          ...options,
+          headers: { ...headers, ...(id !== undefined && { 'last-event-id': id }) },
+        }).ended;
+        expect(eventsOf(again.text)).toEqual(id === undefined ? first : first.slice(place + 1));
+      }
     },
   );
 
