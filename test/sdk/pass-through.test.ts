@@ -181,6 +181,8 @@ describe('moderations', () => {
     const { results } = await client.moderations.create({ input: ['violence', 'peace'] });
     expect(results.map(({ flagged }) => flagged)).toEqual([true, false]);
     expect(results[0]?.categories.violence).toBe(true);
+    const unnamed = await post('/v1/moderations', { input: 'peace', model: null });
+    expect(jsonOf(unnamed)).toMatchObject({ results: [{ flagged: false }] });
   });
 });
 

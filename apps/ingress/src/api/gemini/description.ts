@@ -28,8 +28,9 @@ export const description: ApiDescription = {
     properties: {
       contents: {
         description: 'The turns of the conversation.',
-        type: ['array', 'object', 'string'],
-        items: {},
+        type: 'array',
+        minItems: 1,
+        items: open,
       },
       generateContentRequest: { ...open, description: 'Of `countTokens`: a whole request.' },
       model: { type: 'string', description: 'In jobs and on WebSockets only.' },

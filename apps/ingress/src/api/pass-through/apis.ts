@@ -46,7 +46,8 @@ function passThroughApi(
     ...(takesForms && { takesForms }),
     ...(hasBytes && { bytesOf: bytesIn }),
     parse(body) {
-      const { model = defaultModel, stream } = body;
+      const { stream } = body;
+      const model = body['model'] ?? defaultModel;
       if (model === undefined || model === '') {
         return refuse('invalid_request', {
           message: 'You must provide a model parameter.',

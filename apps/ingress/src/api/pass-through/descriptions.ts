@@ -28,7 +28,10 @@ export const moderationsDescription: ApiDescription = {
   summary: 'Create a moderation',
   vendor: 'OpenAI',
   reference: 'https://platform.openai.com/docs/api-reference/moderations/create',
-  request: request({ model: { ...model, default: 'omni-moderation-latest' }, input }, ['input']),
+  request: request(
+    { model: { ...model, type: ['string', 'null'], default: 'omni-moderation-latest' }, input },
+    ['input'],
+  ),
   answer: openObject,
   example: { input: 'Hello' },
 };
