@@ -66,7 +66,7 @@ describe('a key', () => {
     expect(answer.status).toBe(status);
     const list = await ask(`/v1beta/models${query}`, headers);
     expect(list.status).toBe(status);
-    const unknown = await ask(`/v1/models/none${query}`, headers);
+    const unknown = await ask(`/v1alpha/models/none${query}`, headers);
     expect(unknown.status).toBe(status === 200 ? 404 : status);
     // The URL of another API does not take it.
     const elsewhere = await ask(`/v1/chat/completions${query}`, {}, { body: chat(small) });

@@ -43,10 +43,13 @@ export const eventsPath = '/v1/jobs/:id/events';
  * The key that a request shows elsewhere than in `authorization`: as Anthropic's clients do, or as Google's, some of which
  * have it in the URL.
  */
-function apiKeyOf({ headers, query, routeOptions }: FastifyRequest): string | undefined {
+function apiKeyOf({ headers, method, query, routeOptions }: FastifyRequest): string | undefined {
   const { 'x-api-key': own, 'x-goog-api-key': google } = headers;
   const { key } = query as { key?: unknown };
-  const isGoogles = /^\/v1(?:alpha|beta)?\/models(?:\/\*)?$/.test(routeOptions.url ?? '');
+  const { url = '' } = routeOptions;
+  // `GET /v1/models` is OpenAI's.
+  const isGoogles =
+    /^\/v1(?:alpha|beta)\/models/.test(url) || (method === 'POST' && url === '/v1/models/*');
   const inUrl = isGoogles ? key : undefined;
   return [own, google, inUrl].find((one) => typeof one === 'string');
 }
