@@ -168,8 +168,9 @@ describe.each(vendors)('with a provider of %s', (vendor) => {
     expect(answer.usageMetadata).toMatchObject({ candidatesTokenCount: 30 });
   });
 
-  it('thoughts are marked, and their tokens are counted apart', async () => {
-    const responses = await stream(`${vendor}-thoughts`);
+  it('thoughts that are asked for are marked, and their tokens are counted apart', async () => {
+    const thinkingConfig = { includeThoughts: true };
+    const responses = await stream(`${vendor}-thoughts`, { thinkingConfig });
     const parts = partsOf(responses);
     expect(textOf(parts, true)).toBe(expectedReasoning(6).join(''));
     expect(textOf(parts)).toBe(expectedText({ tokens: 10 }));

@@ -1,5 +1,8 @@
 import { geminiClient } from '@millrace/formats/gemini/client/format';
+import { echoOf } from '@millrace/formats/gemini/client/candidate';
+import type { Echo } from '@millrace/formats/gemini/client/candidate';
 import { member } from '@millrace/formats/gemini/client/names';
+import { asksForThoughts } from '@millrace/formats/gemini/client/request';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { FastifyRequest } from 'fastify';
 import { apiError } from '../../api-error.ts';
@@ -65,9 +68,15 @@ const responses = formatApi({
     members: (params, query) => membersOf(params['*'] ?? '', query),
     answer: countTokens,
   })),
-  isCalledBy: (path, headers) => /^\/+v1(?:alpha|beta)\//.test(path) || 'x-goog-api-key' in headers,
+  isCalledBy: (path, headers) =>
+    /^\/+v1(?:alpha|beta)\d*\//.test(path) || 'x-goog-api-key' in headers,
   format: geminiClient,
-  echo: ({ alt }) => (alt === 'json' ? { alt } : undefined),
+  echo(body): Echo | undefined {
+    const isArray = body['alt'] === 'json';
+    const thoughts = asksForThoughts(body);
+    if (!isArray && !thoughts) return undefined;
+    return { ...(isArray && { alt: 'json' }), ...(thoughts && { thoughts }) };
+  },
 });
 
 /** Google's Gemini API. */
@@ -75,6 +84,6 @@ export const gemini: ClientApi = {
   ...responses,
   encodeWhole(result, answer) {
     const whole = responses.encodeWhole(result, answer);
-    return answer.echo === undefined ? whole : { ...whole, body: `[${whole.body}]` };
+    return echoOf(answer).alt === 'json' ? { ...whole, body: `[${whole.body}]` } : whole;
   },
 };

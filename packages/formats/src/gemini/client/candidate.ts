@@ -1,5 +1,6 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
+import type { AnswerFacts } from '../../client-port.ts';
 import { parseDataUrl } from '../../data-url.ts';
 import { parseExactly } from '../../exact-json.ts';
 import { reasoningTextFields } from '../../openai-chat/chunk.ts';
@@ -7,10 +8,21 @@ import { addToolCalls, finishToolCalls } from '../../openai-chat/tool-calls.ts';
 import type { ToolCallParts } from '../../openai-chat/tool-calls.ts';
 import { googleContent, signatureOf } from '../signatures.ts';
 
+/** What an answer needs to know of its request, as its `echo`. */
+export type Echo = {
+  /** The client asked for thoughts; Google's older libraries take them for a part of the answer. */
+  thoughts?: true;
+  /** Without `alt=sse` a stream is an array. */
+  alt?: 'json';
+};
+
+export const echoOf = ({ echo }: Pick<AnswerFacts, 'echo'>): Echo =>
+  isJsonObject(echo) ? echo : {};
+
 /** The parts that a delta, or a whole message, adds at once; its calls are complete only at the end. */
-export function partsOf(delta: JsonObject): JsonObject[] {
+export function partsOf(delta: JsonObject, { thoughts }: Echo): JsonObject[] {
   const parts: JsonObject[] = [];
-  for (const field of reasoningTextFields) {
+  for (const field of thoughts ? reasoningTextFields : []) {
     const text = delta[field];
     if (typeof text === 'string' && text !== '') parts.push({ text, thought: true });
   }

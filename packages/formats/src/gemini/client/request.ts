@@ -44,6 +44,13 @@ export function toInner(body: JsonObject): InnerRequest {
   return { body: JSON.stringify(inner), inexpressible: lost.first };
 }
 
+/** Whether the client wants to see thoughts. */
+export function asksForThoughts(body: JsonObject): boolean {
+  const config = member(body, 'generationConfig');
+  const thinking = isJsonObject(config) ? member(config, 'thinkingConfig') : undefined;
+  return isJsonObject(thinking) && member(thinking, 'includeThoughts') === true;
+}
+
 /** Members with a counterpart, by their names there. */
 const numbers: Readonly<Record<string, string>> = {
   maxOutputTokens: 'max_tokens',

@@ -92,6 +92,23 @@ describe('a streamed answer for a Gemini client', () => {
     expect(encode(chunks)).toEqual([first, ...events.slice(1)]);
   });
 
+  it('has thoughts if the client asks for them', () => {
+    const delta = { reasoning_content: 'Hm.', content: 'Yes.' };
+    const partsFor = (echo: unknown) => {
+      const encoder = encodeStream({ ...answer, echo });
+      const [event] = encoder.chunk(JSON.stringify(chunk(delta)));
+      const { candidates } = JSON.parse(event?.data ?? '{}') as {
+        candidates: { content: { parts: object[] } }[];
+      };
+      return candidates[0]?.content.parts;
+    };
+    expect(partsFor(undefined)).toEqual([{ text: 'Yes.' }]);
+    expect(partsFor({ thoughts: true })).toEqual([
+      { text: 'Hm.', thought: true },
+      { text: 'Yes.' },
+    ]);
+  });
+
   it('has events as keep-alives, with the identity of the answer once it is known', () => {
     const encoder = encodeStream(answer);
     const read = () => JSON.parse(encoder.keepAlive?.()?.data ?? '') as object;

@@ -6,7 +6,8 @@ import type { AnswerEncoder, AnswerFacts, FormatEvent } from '../../client-port.
 import { choiceIndex, deltaOf, hasFinish, plainContent, usageOf } from '../../openai-chat/chunk.ts';
 import { contentIn, templateOf } from '../../openai-chat/chunk-template.ts';
 import type { ChunkTemplate } from '../../openai-chat/chunk-template.ts';
-import { CallGatherer, googleOf, logprobsResultOf, partsOf } from './candidate.ts';
+import { CallGatherer, echoOf, googleOf, logprobsResultOf, partsOf } from './candidate.ts';
+import type { Echo } from './candidate.ts';
 import { errorBody } from './error.ts';
 import { finishReasonOf, fromInnerUsage, identityOf } from './usage.ts';
 
@@ -24,6 +25,7 @@ type Candidate = {
 /** Calls, which Gemini sends whole, and the end come last: Gemini's last event has the usage, too. */
 class ResponseEncoder implements AnswerEncoder {
   private readonly answer: AnswerFacts;
+  private readonly echo: Echo;
   private readonly candidates = new Map<number, Candidate>();
   /** `modelVersion` and `responseId`, as JSON: those of the first chunk. */
   private identity = '';
@@ -33,6 +35,7 @@ class ResponseEncoder implements AnswerEncoder {
 
   constructor(answer: AnswerFacts) {
     this.answer = answer;
+    this.echo = echoOf(answer);
   }
 
   chunk(text: string): readonly FormatEvent[] {
@@ -110,7 +113,7 @@ class ResponseEncoder implements AnswerEncoder {
       const { finish_reason: reason, native_finish_reason: native } = choice;
       candidate.end = { reason: shownText(reason), native };
     }
-    const parts = partsOf(delta);
+    const parts = partsOf(delta, this.echo);
     if (parts.length === 0) return [];
     return [{ content: { parts, role: 'model' }, index, ...logprobsResultOf(choice['logprobs']) }];
   }
