@@ -1,3 +1,4 @@
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 import {
@@ -5,6 +6,7 @@ import {
   at,
   cancelledLine,
   doneLine,
+  metaOf,
   readAll,
   record,
   show,
@@ -64,6 +66,35 @@ export function endingContract(open: () => LogUnderTest): void {
       expect(framesOf()).toHaveLength(shown);
       expect(await log.amend(`${id}0`, run.nonce, ['e1'])).toBe(false);
     });
+
+    it.each(['done', 'cancelled'] as const)(
+      'removes the body, unless the request keeps it; removing the request removes it with its log (%s)',
+      async (kind) => {
+        const { log, submit } = open();
+        const make = async (more: object) => {
+          const meta = { ...metaOf(), ...more };
+          await submit(newRequest(meta, { body: 'text' }));
+          return meta.id;
+        };
+        const [plain, keeping] = [await make({}), await make({ keepsBody: true })];
+        for (const id of [plain, keeping]) {
+          const run = await startRun(log, id);
+          await run.write('c1');
+          expect(await log.body(id)).toBe('text');
+          expect(await log.remove(id)).toBe(false);
+          if (kind === 'done') expect(await run.end()).toBe('written');
+          else await log.finish(id, cancelledLine, kind);
+        }
+        expect(await log.body(plain)).toBeUndefined();
+        expect(await log.body(keeping)).toBe('text');
+        expect(await log.remove(keeping)).toBe(true);
+        expect(await log.body(keeping)).toBeUndefined();
+        expect(await log.describe(keeping)).toBeUndefined();
+        expect(await log.read(keeping, at(0, 0), 1000)).toBeUndefined();
+        expect(await log.remove(keeping)).toBe(false);
+        expect(await log.describe(plain)).toBeDefined();
+      },
+    );
 
     it('takes the next id of a stream, right behind its last line', async () => {
       const one = open();

@@ -53,6 +53,8 @@ export type RequestMeta = {
   metadata?: unknown;
   /** Its end is delivered to this URL, and to that of the config if it has one. Absent: to neither. */
   webhook?: { url?: string | undefined } | undefined;
+  /** Its body can be read as long as its log. Absent: until it ends, by workers. */
+  keepsBody?: true | undefined;
 };
 
 /** A provider and the model to ask it for. */

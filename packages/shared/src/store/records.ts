@@ -39,6 +39,8 @@ const request = {
   blamed: 'blamed',
   /** Present if its end is delivered to a webhook. */
   webhook: 'webhook',
+  /** Present if its body is kept as long as its log. */
+  keepsBody: 'keeps_body',
 } as const;
 
 /** Hash of one Idempotency-Key (`Keyspace.once`). */

@@ -111,7 +111,7 @@ export function createMemoryLog({
     stored.entries.push({ id: frame.last, texts: frame.texts, at });
     if (!terminal) return;
     stored.ended = terminal;
-    stored.body = undefined;
+    if (!stored.meta.keepsBody) stored.body = undefined;
     stored.expiresAt = now() + retentionMs;
   }
 
@@ -257,6 +257,14 @@ export function createMemoryLog({
         more: taken.length < packs.length,
         ahead: isAhead(after, behind[0], stored),
       };
+    },
+
+    body: async (id) => find(id)?.body,
+
+    async remove(id) {
+      if (!find(id)?.ended) return false;
+      for (const [hash, { id: holder }] of named) if (holder === id) named.delete(hash);
+      return requests.delete(id);
     },
 
     // The memory log has no packed form.

@@ -59,6 +59,10 @@ export type StreamLog = {
     maxBytes: number,
     options?: { timed?: boolean },
   ): Promise<ReadOutcome | undefined>;
+  /** The request's body, until it ends; as long as its log, if its meta has `keepsBody`. */
+  body(id: string): Promise<string | undefined>;
+  /** Removes an ended request, its log and its body. False, and without effect, if it has not ended or is unknown. */
+  remove(id: string): Promise<boolean>;
   /**
    * Any process: packs the logs of these requests of one shard. Returns how many it packed. It touches only ended
    * logs, and readers see no difference.

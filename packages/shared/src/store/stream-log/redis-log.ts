@@ -120,6 +120,12 @@ export function createRedisLog({
       return reply === null ? undefined : readOutcome(reply as ReadReply, after, timed);
     },
 
+    async body(id) {
+      return (await redis.get(keys.body(id))) ?? undefined;
+    },
+
+    remove: async (id) => (await runScript(redis, scripts.remove, allKeys(id), [])) === 1,
+
     pack: packing.pack,
 
     async liveReaders(id) {

@@ -16,5 +16,6 @@ export const scripts = {
   pack: load('pack'),
   unpack: load('unpack'),
   tryPacking: load('try-packing'),
+  remove: load('remove'),
   liveReaders: load('live-readers'),
 };

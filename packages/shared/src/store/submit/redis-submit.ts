@@ -73,8 +73,18 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
     const where = [bandStart(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
     const offered = [randomUUID(), lockMs, mostBytes, keys.worker(shardOf(id), ''), offerMs];
     const webhook = meta.webhook ? '1' : '';
+    const keepsBody = meta.keepsBody ? '1' : '';
     const asked = once ? [once.fingerprint, callerName(once.caller)] : [];
-    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...offered, webhook, ...asked];
+    return [
+      ...what,
+      ...asJob,
+      ...where,
+      job.deadlineAt ?? '',
+      ...offered,
+      webhook,
+      keepsBody,
+      ...asked,
+    ];
   }
 
   return async (request, isWanted) => {

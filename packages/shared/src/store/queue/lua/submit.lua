@@ -7,8 +7,8 @@
 -- ARGV id, meta JSON, inbox or '', body, ttl of a request (ms), model, job data JSON, job options JSON, BullMQ's priority,
 --      now (ms since the epoch), start of the class's band, width of a band, step, key, bytes, ttl of a job (ms), deadline
 --      (ms since the epoch) or '', token for the job's lock, ttl of the lock (ms), most bytes of a body that goes by
---      message, prefix of the workers' channels, ms for which a beat keeps an offer valid, '1' for a webhook or ''
---      [, fingerprint, caller as `inbox/token`]
+--      message, prefix of the workers' channels, ms for which a beat keeps an offer valid, '1' for a webhook or '', '1' if the body is
+--      kept as long as the log or '' [, fingerprint, caller as `inbox/token`]
 -- Returns {'created'}, {'created', 'waiting'} if its job waits, {'joined', id} or {'conflict'}.
 -- A second call after a lost connection changes nothing: others may have subscribed, or the request has ended.
 --- @include "enqueue"
@@ -25,7 +25,8 @@ local job = {model = ARGV[6], data = ARGV[7], opts = ARGV[8], priority = ARGV[9]
   from = ARGV[11], width = tonumber(ARGV[12]), step = ARGV[13], key = ARGV[14], bytes = ARGV[15],
   ttl = ARGV[16]}
 local deadline, token, lockMs, mostBytes, channels = ARGV[17], ARGV[18], ARGV[19], tonumber(ARGV[20]), ARGV[21]
-local offerMs, webhook, fingerprint, caller = tonumber(ARGV[22]), ARGV[23], ARGV[24], ARGV[25]
+local offerMs, webhook, keepsBody = tonumber(ARGV[22]), ARGV[23], ARGV[24]
+local fingerprint, caller = ARGV[25], ARGV[26]
 
 if once then
   local known = redis.call('HMGET', once, '@once.id', '@once.request', '@once.fingerprint')
@@ -71,6 +72,7 @@ local isPlaced = false
 local function create()
   redis.call('HSET', request, '@request.meta', meta, '@request.readers', inbox)
   if webhook ~= '' then redis.call('HSET', request, '@request.webhook', webhook) end
+  if keepsBody ~= '' then redis.call('HSET', request, '@request.keepsBody', keepsBody) end
   redis.call('PEXPIRE', request, lifetime)
   redis.call('SET', body, text, 'PX', lifetime)
   if once then

@@ -80,8 +80,9 @@ for i = 1, count do
           call('HSET', request, '@request.end', ARGV[a + 5])
           call('PEXPIRE', request, retention)
           call('PEXPIRE', log, retention)
-          call('UNLINK', KEYS[2 * count + i - plain])
-          local linked = call('HMGET', request, '@request.once', '@request.webhook')
+          local body = KEYS[2 * count + i - plain]
+          local linked = call('HMGET', request, '@request.once', '@request.webhook', '@request.keepsBody')
+          if linked[3] then call('PEXPIRE', body, retention) else call('UNLINK', body) end
           -- The Idempotency-Key expires with its answer; it is in the same slot.
           if linked[1] then call('PEXPIRE', linked[1], retention) end
           if linked[2] then addEndedJob(tag, ARGV[#ARGV - 5], request, lastLine(lines)) end

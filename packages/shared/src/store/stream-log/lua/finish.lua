@@ -10,7 +10,8 @@
 local request, log, body = unpack(KEYS)
 local tag, id, line, kind, retention, leaver, key, ledger, mostEnded = unpack(ARGV)
 local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.readers',
-  '@request.worker', '@request.once', '@request.callers', '@request.webhook')
+  '@request.worker', '@request.once', '@request.callers', '@request.webhook',
+  '@request.keepsBody')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended', known[2]} end
 local subs, worker, once, callers = known[3] or '', known[4], known[5], known[6]
@@ -39,7 +40,7 @@ redis.call('XADD', log, last, '@entry.lines', line)
 redis.call('HSET', request, '@request.end', kind)
 redis.call('PEXPIRE', request, retention)
 redis.call('PEXPIRE', log, retention)
-redis.call('UNLINK', body)
+if known[8] then redis.call('PEXPIRE', body, retention) else redis.call('UNLINK', body) end
 if ledger ~= '0' then addToLedger(tag, ledger, id, request, line, '') end
 if known[7] then addEndedJob(tag, mostEnded, request, line) end
 if once and key == 'free' then redis.call('UNLINK', once)
