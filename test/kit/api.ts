@@ -58,8 +58,8 @@ export async function createJob(
   return (jsonOf(answer) as { id: string }).id;
 }
 
-export const viewJob = async (url: string, id: string): Promise<JobView> =>
-  jsonOf(await call(`${url}/v1/jobs/${id}`)) as JobView;
+export const viewJob = async (url: string, id: string, headers = {}): Promise<JobView> =>
+  jsonOf(await call(`${url}/v1/jobs/${id}`, { headers })) as JobView;
 
 export const cancelJob = async (url: string, id: string): Promise<{ id: string; status: string }> =>
   jsonOf(await call(`${url}/v1/jobs/${id}`, { method: 'DELETE' })) as {
@@ -67,16 +67,22 @@ export const cancelJob = async (url: string, id: string): Promise<{ id: string; 
     status: string;
   };
 
+type EventsFrom = {
+  after?: string | undefined;
+  lastEventId?: string | undefined;
+  headers?: Record<string, string>;
+};
+
 /** Reads a job's events from a cursor on. */
 export function readEvents(
   url: string,
   id: string,
-  { after, lastEventId }: { after?: string | undefined; lastEventId?: string | undefined } = {},
+  { after, lastEventId, headers }: EventsFrom = {},
 ): Exchange {
   const target = new URL(`${url}/v1/jobs/${id}/events`);
   if (after !== undefined) target.searchParams.set('after', after);
   return open(target, {
-    headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId },
+    headers: { ...headers, ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) },
   });
 }
 

@@ -50,10 +50,16 @@ beforeAll(async () => {
       Object.entries(modelsOf(vendor)).map(([name, model]) => [`${vendor} ${name}`, model]),
     ),
   );
-  fleet = await startFleet({ models, workers: 2 });
+  fleet = await startFleet({
+    models,
+    workers: 2,
+    config: { keys: ['none', 'other'].map((secret) => ({ id: `key-${secret}`, secret })) },
+  });
   client = new OpenAI({ baseURL: `${fleet.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
 afterAll(() => fleet.close());
+
+const headers = { authorization: 'Bearer none' };
 
 const weather = {
   type: 'function' as const,
@@ -232,7 +238,7 @@ describe('with a provider of its own format', () => {
       reasoning: { effort: 'low', summary: 'auto' },
       future_member: { a: 12345678901234 },
     };
-    const answer = await call(`${fleet.url}/v1/responses`, { body });
+    const answer = await call(`${fleet.url}/v1/responses`, { headers, body });
     expect(answer.status).toBe(200);
     const [user, , search] = body.input;
     expect(lastBody('primary', 'healthy:tokens=30')).toEqual({
@@ -285,7 +291,10 @@ it('tools in a namespace are called by their own names, beside tools that a prov
     output: 'sunny',
   }));
   const input = [{ role: 'user' as const, content: 'hello' }, ...calls, ...output];
-  await call(`${fleet.url}/v1/responses`, { body: { model: 'openai tools', input, tools } });
+  await call(`${fleet.url}/v1/responses`, {
+    headers,
+    body: { model: 'openai tools', input, tools },
+  });
   const { messages } = lastBody('primary', 'tools:calls=2,reasoning=3') as {
     messages: { tool_calls?: { function: { name: string } }[] }[];
   };
@@ -355,16 +364,151 @@ describe('a response in the background', () => {
   });
 });
 
+describe('a response that continues an earlier one', () => {
+  const contentsOf = (body: Record<string, unknown>) =>
+    ((body['input'] ?? body['messages']) as { role?: string; content: unknown }[]).map(
+      ({ role, content }) => [
+        role,
+        typeof content === 'string' ? content : (content as { text: string }[])[0]?.text,
+      ],
+    );
+
+  it.each(vendors)('has the conversation so far, with a provider of %s', async (vendor) => {
+    const model = `${vendor} text`;
+    const said = expectedText({ tokens: 30 });
+    const first = await client.responses.create({ model, input: 'one', instructions: 'Be brief.' });
+    const { response: second } = await stream(model, {
+      input: [{ role: 'user', content: 'two' }],
+      previous_response_id: first.id,
+    });
+    const third = await client.responses.create({
+      model,
+      input: 'three',
+      previous_response_id: second.id,
+      background: true,
+    });
+    expect(third).toMatchObject({ status: 'queued', previous_response_id: second.id });
+    expect(second.previous_response_id).toBe(first.id);
+    await expect
+      .poll(async () => (await client.responses.retrieve(third.id)).status)
+      .toBe('completed');
+    const body = lastBody('primary', 'healthy:tokens=30');
+    expect(contentsOf(body)).toEqual([
+      ['user', 'one'],
+      ['assistant', said],
+      ['user', 'two'],
+      ['assistant', said],
+      ['user', 'three'],
+    ]);
+    expect(JSON.stringify(body)).not.toMatch(/previous_response_id|Be brief|"msg_/);
+  });
+
+  it.each(vendors)('takes the results of its tools, with a provider of %s', async (vendor) => {
+    const model = `${vendor} tools`;
+    const asked = await client.responses.create({ model, input: 'hello', tools: [weather] });
+    const calls = asked.output.filter((item) => item.type === 'function_call');
+    expect(calls).toHaveLength(2);
+    await client.responses.create({
+      model: `${vendor} text`,
+      previous_response_id: asked.id,
+      input: calls.map(({ call_id }) => ({
+        type: 'function_call_output' as const,
+        call_id,
+        output: 'sunny',
+      })),
+    });
+    const kinds = kindsIn(lastBody('primary', 'healthy:tokens=30'));
+    expect(kinds.with(0, 'user')).toEqual(returned[vendor]);
+  });
+
+  it('lists its input, page by page', async () => {
+    const model = 'openai text';
+    const first = await client.responses.create({ model, input: 'one' });
+    const second = await client.responses.create({
+      model,
+      input: [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'two' }] }],
+      previous_response_id: first.id,
+    });
+    const texts: unknown[] = [];
+    for await (const item of client.responses.inputItems.list(second.id, {
+      order: 'asc',
+      limit: 2,
+    })) {
+      expect(item).toMatchObject({ id: expect.stringMatching(/^msg_/), type: 'message' });
+      texts.push(item.type === 'message' ? (item.content[0] as { text: string }).text : '');
+    }
+    expect(texts).toEqual(['one', expectedText({ tokens: 30 }), 'two']);
+    const newest = await client.responses.inputItems.list(second.id, { limit: 1 });
+    expect(newest).toMatchObject({ has_more: true, data: [{ content: [{ text: 'two' }] }] });
+    for (const query of ['limit=0', 'limit=x', 'order=up', 'after=none']) {
+      const answer = await call(`${fleet.url}/v1/responses/${second.id}/input_items?${query}`, {
+        headers,
+      });
+      expect(answer.status).toBe(400);
+    }
+  });
+
+  it('is refused if the earlier one was deleted, not stored, of another key, or has no output', async () => {
+    const model = 'openai text';
+    const other = new OpenAI({ baseURL: `${fleet.url}/v1`, apiKey: 'other', maxRetries: 0 });
+    const own = await client.responses.create({ model, input: 'one' });
+    const unstored = await client.responses.create({ model, input: 'one', store: false });
+    const foreign = await other.responses.create({ model, input: 'one' });
+    const deleted = await client.responses.create({
+      model: 'openai slow',
+      input: 'one',
+      background: true,
+    });
+    await client.responses.delete(deleted.id);
+    const ids = [unstored.id, foreign.id, deleted.id, 'resp_none', own.id.replace('resp_', 'req_')];
+    for (const id of ids) {
+      const asked = client.responses.create({ model, input: 'two', previous_response_id: id });
+      await expect(asked).rejects.toMatchObject({
+        status: 404,
+        code: 'previous_response_not_found',
+        param: 'previous_response_id',
+      });
+    }
+    for (const id of [foreign.id, deleted.id]) {
+      await expect(client.responses.retrieve(id).asResponse()).rejects.toMatchObject({
+        status: 404,
+      });
+      await expect(client.responses.delete(id)).rejects.toMatchObject({ status: 404 });
+    }
+    // It can be read, as any stream can be resumed.
+    expect(await client.responses.retrieve(unstored.id)).toMatchObject({ status: 'completed' });
+    await expect(client.responses.inputItems.list(unstored.id)).rejects.toMatchObject({
+      status: 404,
+    });
+    const running = await client.responses.create({
+      model: 'openai slow',
+      input: 'one',
+      background: true,
+    });
+    await expect(
+      client.responses.create({ model, input: 'two', previous_response_id: running.id }),
+    ).rejects.toMatchObject({ status: 400, param: 'previous_response_id' });
+    await client.responses.cancel(running.id);
+    await expect(
+      client.responses.create({ model, input: 'x', previous_response_id: 7 as never }),
+    ).rejects.toMatchObject({ status: 400, code: 'invalid_type' });
+    expect(await client.responses.retrieve(own.id)).toMatchObject({ status: 'completed' });
+  });
+});
+
 it('a job has events and a result in the format of its endpoint', async () => {
   const body = { model: 'openai text', input: 'hello', stream: true };
-  const made = await call(`${fleet.url}/v1/jobs`, { body: { endpoint: '/v1/responses', body } });
+  const made = await call(`${fleet.url}/v1/jobs`, {
+    headers,
+    body: { endpoint: '/v1/responses', body },
+  });
   const { id } = jsonOf(made) as { id: string };
-  const { events } = await readEvents(fleet.url, id).ended;
+  const { events } = await readEvents(fleet.url, id, { headers }).ended;
   const types = events
     .filter(({ event }) => event === 'chunk')
     .map(({ data }) => (JSON.parse(data) as { type: string }).type);
   expect([types[0], types.at(-1)]).toEqual(['response.created', 'response.completed']);
-  const { result } = await viewJob(fleet.url, id);
+  const { result } = await viewJob(fleet.url, id, headers);
   expect(result).toMatchObject({
     object: 'response',
     output: [{ type: 'message', content: [{ text: expectedText({ tokens: 30 }) }] }],
@@ -380,11 +524,11 @@ it.each([
   [{ input: [{ type: 'function_call_output', output: 'x' }] }, 'input[0].call_id'],
   [{ tools: [{ type: 'function' }] }, 'tools[0].name'],
   [{ max_output_tokens: 'many' }, 'max_output_tokens'],
-  [{ previous_response_id: 'resp_1' }, 'previous_response_id'],
+  [{ conversation: 'conv_1' }, 'conversation'],
   [{ background: 'yes' }, 'background'],
 ])('%j is refused, with the member at fault', async (more, param) => {
   const body = { model: 'openai text', input: 'hello', ...more };
-  const response = await call(`${fleet.url}/v1/responses`, { body });
+  const response = await call(`${fleet.url}/v1/responses`, { headers, body });
   expect([response.status, jsonOf(response)]).toMatchObject([
     400,
     { error: { type: 'invalid_request_error', param } },

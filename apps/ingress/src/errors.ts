@@ -329,6 +329,14 @@ export const errorTable = {
     param: 'id',
     message: ({ id }: { id: string }) => `The request '${id}' is past its retention.`,
   },
+  previous_response_not_found: {
+    ...invalid,
+    status: 404,
+    param: 'previous_response_id',
+    message: ({ id }: { id: string }) =>
+      `There is no response '${id.slice(0, 100)}' that this key may continue, or it was not stored.`,
+    headers: noRetry,
+  },
   /** A cursor after the end of its stream, from a reader that cannot take back text. `last`: of a stream whose events have numbers. */
   cursor_ahead: {
     ...invalid,

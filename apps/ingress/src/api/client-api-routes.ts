@@ -50,9 +50,18 @@ function clientApiRoute(
     const query = request.query as Record<string, unknown>;
     const ofUrl = members?.(request.params as Record<string, string>, query);
     const object = parseObject(request.body);
-    const parsed = api.parse(ofUrl ? withMembers(object, ofUrl) : object, request.headers);
+    const resolved = await api.resolve?.(object, {
+      text: String(request.body),
+      principal: request.principal,
+      response: reply.raw,
+      services,
+    });
+    const replaced = { ...ofUrl, ...resolved?.members };
+    const asked = Object.keys(replaced).length > 0 ? withMembers(object, replaced) : object;
+    const parsed = api.parse(asked, request.headers);
     if (parsed.kind === 'refused') throw errorOf(parsed);
-    const added = { ...ofUrl, ...parsed.members };
+    if (resolved) parsed.echo = { ...Object(parsed.echo), ...resolved.echo };
+    const added = { ...replaced, ...parsed.members };
     if (Object.keys(added).length > 0) request.body = setMembers(String(request.body), added);
     if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, parsed.model);
@@ -96,7 +105,7 @@ const withMembers = (object: Record<string, unknown>, members: Record<string, st
 function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequest) {
   const { headers, principal } = request;
   const body = String(request.body);
-  const { model, stream, includeUsage, inner, echo } = parsed;
+  const { model, stream, includeUsage, inner, echo, keepsBody } = parsed;
   const isBackground = parsed.background === true;
   const attached = !isBackground && readOnDisconnect(headers) === 'cancel';
   const idempotency = readIdempotencyKey(request.raw, { route: api.path, text: body });
@@ -111,6 +120,7 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
     body,
     inner,
     echo,
+    keepsBody,
     model,
     stream,
     includeUsage,

@@ -43,7 +43,7 @@ export function readInnerBody(api: ClientApi, body: unknown, text: string): Inne
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   const parsed = api.parse(body);
   if (parsed.kind === 'refused') throw errorOf(parsed);
-  const { model, stream, includeUsage, inner, echo } = parsed;
+  const { model, stream, includeUsage, inner, echo, keepsBody } = parsed;
   return {
     endpoint: api.path,
     model,
@@ -51,6 +51,7 @@ export function readInnerBody(api: ClientApi, body: unknown, text: string): Inne
     includeUsage,
     inner,
     echo,
+    keepsBody,
     body: memberText(text, 'body') ?? '{}',
   };
 }

@@ -1,8 +1,9 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import type { FastifyRequest } from 'fastify';
+import type { Principal } from '../auth/api-keys.ts';
 import type { Refused } from '../errors.ts';
 import type { Services } from '../services.ts';
 import type { ApiDescription } from './openapi/client-api.ts';
@@ -25,6 +26,11 @@ export type ClientApi = {
    * HTTP only.
    */
   parse(body: Record<string, unknown>, headers?: IncomingHttpHeaders): ParsedBody | Refused;
+  /**
+   * Over HTTP, before `parse`: what a body refers to, in place of the reference. Undefined: it refers to nothing. Rejects with an
+   * ApiError.
+   */
+  resolve?(body: Record<string, unknown>, context: ResolveContext): Promise<Resolved | undefined>;
   /** Headers of every answer, in addition to those of all APIs. */
   head(id: string): Record<string, string>;
   /** Begins a streamed answer. */
@@ -60,6 +66,22 @@ export type ApiUrl = {
   answer?(request: FastifyRequest, services: Pick<Services, 'config'>): object | undefined;
 };
 
+export type ResolveContext = {
+  /** The text of the body. */
+  text: string;
+  principal: Principal;
+  /** Its close ends the work. */
+  response: ServerResponse;
+  services: Services;
+};
+
+export type Resolved = {
+  /** Members that the body gets, with JSON texts as values. */
+  members: Record<string, string>;
+  /** Members that the answer repeats as the client sent them. */
+  echo: Record<string, unknown>;
+};
+
 export type ParsedBody = {
   kind: 'parsed';
   model: string;
@@ -74,6 +96,8 @@ export type ParsedBody = {
   echo?: unknown;
   /** The request runs on without its client, who gets an answer at once if it does not read a stream. */
   background?: boolean;
+  /** Its body is kept as long as its answer can be read. */
+  keepsBody?: true | undefined;
 };
 
 export type StreamOptions = {

@@ -32,6 +32,8 @@ export type Submission = {
   inner?: string | undefined;
   /** What its answer repeats of it. */
   echo?: unknown;
+  /** Its body is kept as long as its log. */
+  keepsBody?: true | undefined;
   model: string;
   stream: boolean;
   includeUsage: boolean;
@@ -132,6 +134,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       alias: rest === undefined ? undefined : alias,
       stream,
       echo: submission.echo,
+      keepsBody: submission.keepsBody,
       reader,
       includeUsage: submission.includeUsage,
       attached,

@@ -24,8 +24,9 @@ export function nativeRequest(
   if (turns.length > 0 && limit > 0) {
     members['max_output_tokens'] = String(Math.max(limit, minOutputTokens));
   }
-  // A response in the background runs on here, while the provider streams.
-  return setMembers(withoutMember(body, 'background'), members);
+  // A response in the background runs on here, while the provider streams; and an earlier response is in the input.
+  const own = withoutMember(withoutMember(body, 'background'), 'previous_response_id');
+  return setMembers(own, members);
 }
 
 type Options = Pick<NativeCall, 'turns'> & { isStored: boolean; prefill: boolean };

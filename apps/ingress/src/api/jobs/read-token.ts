@@ -5,7 +5,7 @@ import type { Services } from '../../services.ts';
 import { parseObject, wrongType } from '../json-body.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
 import { apiError } from '../../api-error.ts';
-import { findJob } from './routes.ts';
+import { findJob } from './find-job.ts';
 import { tokenOperation } from './operations.ts';
 import { adoptId } from '../../server/request-id.ts';
 

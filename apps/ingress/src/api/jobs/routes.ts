@@ -1,12 +1,9 @@
 import { logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
-import { parseRequestId } from '@millrace/shared/domain/request';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
-import type { Described } from '@millrace/shared/store/stream-log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiError, errorOf } from '../../api-error.ts';
-import { maySee } from '../../auth/api-keys.ts';
 import type { Principal } from '../../auth/api-keys.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
 import { sseHeaders } from '../../delivery/sse-writer.ts';
@@ -28,6 +25,7 @@ import {
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
+import { findJob } from './find-job.ts';
 import { maxMetadataBytes } from '@millrace/shared/domain/webhook';
 import { readWebhook } from './webhook.ts';
 import { cancelOperation, createOperation, eventsOperation, viewOperation } from './operations.ts';
@@ -192,28 +190,6 @@ async function findPosition({ queue, onError }: Services, id: string): Promise<n
     onError(error);
     return undefined;
   }
-}
-
-/**
- * Throws a 404 both for a request that does not exist and for one that the principal may not see; a 410 after
- * its retention.
- */
-export async function findJob(
-  services: Services,
-  principal: Principal,
-  id: string,
-): Promise<Described> {
-  // Since a WebSocket was authenticated, its key may have ended.
-  const ended = services.keyRing.renew(principal);
-  if (ended.kind === 'refused') throw errorOf(ended);
-  const parsed = parseRequestId(id);
-  if (!parsed) throw apiError('job_not_found', { id });
-  const described = await within(services.reconciler.describe(id));
-  if (described && maySee(principal, described.meta)) return described;
-  if (!described && Date.now() - parsed.createdAt > services.config.retentionMs) {
-    throw apiError('job_expired', { id });
-  }
-  throw apiError('job_not_found', { id });
 }
 
 /**

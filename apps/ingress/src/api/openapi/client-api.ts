@@ -1,4 +1,5 @@
 import { rateLimitHeaders } from '../../server/answer-headers.ts';
+import type { ErrorCode } from '../../errors.ts';
 import type { ClientApi } from '../port.ts';
 import { creationHeaders, eventIds, lastEventId, onDisconnect } from '../request-headers.ts';
 import { ofAdmission, ofAny, ofAnswers, ofBodies, ofClients } from './error-groups.ts';
@@ -25,6 +26,8 @@ export type ApiDescription = {
   event?: Schema;
   /** Absent: OpenAI's. */
   error?: Schema;
+  /** Codes of errors in addition to those of all client APIs. */
+  ownErrors?: readonly ErrorCode[];
   example: unknown;
 };
 
@@ -51,7 +54,7 @@ export function schemasOf(description: ApiDescription): Record<string, Schema> {
 /** The operation of an API's POST routes. */
 export function operationOf({ description }: ClientApi): Operation {
   const { summary, vendor, reference, parameters = [], event, error, example } = description;
-  const { form, otherAnswers } = description;
+  const { form, otherAnswers, ownErrors = [] } = description;
   const names = namesOf(description);
   return {
     tag: 'Client APIs',
@@ -84,7 +87,7 @@ export function operationOf({ description }: ClientApi): Operation {
         ],
       },
     },
-    errors: [...ofAny, ...ofClients, ...ofBodies, ...ofAdmission, ...ofAnswers],
+    errors: [...ofAny, ...ofClients, ...ofBodies, ...ofAdmission, ...ofAnswers, ...ownErrors],
     errorSchema: ref(error ? names.error : 'Error'),
     passesErrors: true,
   };

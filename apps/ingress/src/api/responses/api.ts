@@ -3,6 +3,7 @@ import { echoOf, responseId, responseOf } from '@millrace/formats/openai-respons
 import { setMembers } from '@millrace/shared/domain/json-text';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
+import { continueResponse } from './conversation.ts';
 import { description } from './description.ts';
 
 const api = formatApi({
@@ -19,8 +20,13 @@ export const responses: ClientApi = {
     const parsed = api.parse(body, headers);
     return parsed.kind === 'refused'
       ? parsed
-      : { ...parsed, background: body['background'] === true };
+      : {
+          ...parsed,
+          background: body['background'] === true,
+          ...(body['store'] !== false && { keepsBody: true as const }),
+        };
   },
+  resolve: continueResponse,
   encodeWhole(result, answer) {
     const whole = api.encodeWhole(result, answer);
     // The provider's own response, under the id that this server knows.

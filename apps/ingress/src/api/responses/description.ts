@@ -17,6 +17,15 @@ export const description: ApiDescription = {
       model: { type: 'string', minLength: 1, description: 'One of `GET /v1/models`.' },
       input: { type: ['string', 'array'], items: open },
       stream: { type: ['boolean', 'null'], description: 'Whether the answer is a stream.' },
+      previous_response_id: {
+        type: ['string', 'null'],
+        description:
+          'The response that this one continues: its input and output come before `input`.',
+      },
+      store: {
+        type: ['boolean', 'null'],
+        description: 'False: no later response can continue this one.',
+      },
       background: {
         type: ['boolean', 'null'],
         description: 'The answer comes at once, with the status `queued`, and can be read later.',
@@ -45,6 +54,7 @@ export const description: ApiDescription = {
     required: ['type'],
     additionalProperties: true,
   },
+  ownErrors: ['previous_response_not_found'],
   example: { model: 'simulated', input: 'Hello' },
 };
 
@@ -91,6 +101,76 @@ export const readOperation: Operation = {
     'cursor_ahead',
     'server_busy',
   ],
+};
+
+export const deleteOperation: Operation = {
+  tag: 'Client APIs',
+  access: 'key',
+  summary: 'Delete a response, and cancel it if it is running',
+  parameters: [id],
+  answers: {
+    '200': {
+      description: 'It is deleted.',
+      content: {
+        'application/json': {
+          type: 'object',
+          properties: {
+            id: { type: 'string' },
+            object: { const: 'response' },
+            deleted: { const: true },
+          },
+          required: ['id', 'object', 'deleted'],
+        },
+      },
+    },
+  },
+  errors: [...ofAny, ...ofClients, ...ofJobs],
+};
+
+export const inputOperation: Operation = {
+  tag: 'Client APIs',
+  access: 'key',
+  summary: 'List the input items of a response',
+  parameters: [
+    id,
+    {
+      name: 'limit',
+      in: 'query',
+      description: 'Items of a page.',
+      schema: { type: 'integer', minimum: 1, maximum: 100, default: 20 },
+    },
+    {
+      name: 'order',
+      in: 'query',
+      description: 'By their position in the input.',
+      schema: { enum: ['asc', 'desc'], default: 'desc' },
+    },
+    {
+      name: 'after',
+      in: 'query',
+      description: 'The id of the last item that the client has.',
+      schema: { type: 'string' },
+    },
+  ],
+  answers: {
+    '200': {
+      description: 'The items, with those of the responses that it continues.',
+      content: {
+        'application/json': {
+          type: 'object',
+          properties: {
+            object: { const: 'list' },
+            data: { type: 'array', items: open },
+            first_id: { type: ['string', 'null'] },
+            last_id: { type: ['string', 'null'] },
+            has_more: { type: 'boolean' },
+          },
+          required: ['object', 'data', 'first_id', 'last_id', 'has_more'],
+        },
+      },
+    },
+  },
+  errors: [...ofAny, ...ofClients, ...ofJobs, 'invalid_value'],
 };
 
 export const cancelOperation: Operation = {

@@ -1,18 +1,19 @@
-import { requestIdOf, responseOf } from '@millrace/formats/openai-responses/client/response';
+import { responseId, responseOf } from '@millrace/formats/openai-responses/client/response';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { memberText } from '@millrace/shared/domain/json-text';
 import type { Described } from '@millrace/shared/store/stream-log/port';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../../api-error.ts';
-import type { Principal } from '../../auth/api-keys.ts';
 import { addressOf } from '../../auth/client-address.ts';
 import { adoptId } from '../../server/request-id.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { factsOfAnswer } from '../answer-facts.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
-import { findJob } from '../jobs/routes.ts';
-import { cancelOperation, readOperation } from './description.ts';
+import { cancelOperation, deleteOperation, inputOperation, readOperation } from './description.ts';
+import { inputPage } from './input-items.ts';
+import type { ItemsQuery } from './input-items.ts';
+import { findResponse, storedInput } from './stored-response.ts';
 import { streamStored } from './stored-stream.ts';
 
 type ResponseRoute = {
@@ -57,35 +58,48 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     '/v1/responses/:id/cancel',
     { config: { operation: cancelOperation } },
     async (request, reply) => {
-      const { principal } = request;
-      const { meta, ended } = await findResponse(services, principal, request.params.id);
-      const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
-      services.keyLimits.ended(meta);
-      await recordAdminCancel(services, principal, {
-        address: addressOf(request),
-        meta,
-        outcome: by,
-      });
+      const { principal, params } = request;
+      const { meta } = await cancelResponse(services, request);
       adoptId(reply, meta.id);
-      return sendResponse(
-        services,
-        await findResponse(services, principal, request.params.id),
-        reply,
-      );
+      return sendResponse(services, await findResponse(services, principal, params.id), reply);
+    },
+  );
+
+  app.get<ResponseRoute & { Querystring: ItemsQuery }>(
+    '/v1/responses/:id/input_items',
+    { config: { operation: inputOperation } },
+    async ({ principal, params, query }, reply) => {
+      const described = await findResponse(services, principal, params.id);
+      adoptId(reply, described.meta.id);
+      const items = await storedInput(services, described);
+      if (!items) throw apiError('job_not_found', { id: params.id });
+      return inputPage(described.meta.id, items, query);
+    },
+  );
+
+  app.delete<ResponseRoute>(
+    '/v1/responses/:id',
+    { config: { operation: deleteOperation } },
+    async (request, reply) => {
+      const { meta } = await cancelResponse(services, request);
+      adoptId(reply, meta.id);
+      await within(services.log.remove(meta.id));
+      return { id: responseId(meta.id), object: 'response', deleted: true };
     },
   );
 }
 
-/** Throws a 404 for what is no response that the principal may see, and a 410 after its retention. */
-async function findResponse(
+/** Ends a response that is still running, for every reader. Throws a 404. */
+async function cancelResponse(
   services: Services,
-  principal: Principal,
-  id: string,
+  request: FastifyRequest<ResponseRoute>,
 ): Promise<Described> {
-  const requestId = requestIdOf(id);
-  if (requestId === undefined) throw apiError('job_not_found', { id });
-  const described = await findJob(services, principal, requestId);
-  if (described.meta.endpoint !== '/v1/responses') throw apiError('job_not_found', { id });
+  const { principal, params } = request;
+  const described = await findResponse(services, principal, params.id);
+  const { meta, ended } = described;
+  const outcome = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+  services.keyLimits.ended(meta);
+  await recordAdminCancel(services, principal, { address: addressOf(request), meta, outcome });
   return described;
 }
 

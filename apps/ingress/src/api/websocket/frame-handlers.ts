@@ -10,7 +10,7 @@ import { parseCursor } from '../cursor.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
 import { notedModel } from '../../observe/request-log.ts';
 import { cancelledEvent, socketEvent } from '../jobs/job-event.ts';
-import { findJob } from '../jobs/routes.ts';
+import { findJob } from '../jobs/find-job.ts';
 import { statusOf } from '../jobs/view.ts';
 import { authenticated } from './authentication.ts';
 import { readCreate, readId, unknownType } from './frames.ts';

@@ -6,8 +6,11 @@ import { Inexpressible } from '../../inexpressible.ts';
 import { innerMessages } from './messages.ts';
 import { innerChoice, innerTools } from './tools.ts';
 
-/** Members that only mean something where the provider, or this server, keeps what earlier answers said. */
-const kept = ['previous_response_id', 'conversation'] as const;
+/** Members that refer to what was said before. An ingress resolves a `previous_response_id` of an HTTP request (api/responses/). */
+const references = {
+  previous_response_id: 'only requests over HTTP can continue a response.',
+  conversation: 'this server does not keep conversations.',
+} as const;
 
 /**
  * The body of a Responses request in the inner form. What is dropped, because it changes no answer or because no other
@@ -26,7 +29,7 @@ export function toInner(body: JsonObject): InnerRequest {
   if (background !== undefined && background !== null && typeof background !== 'boolean') {
     throw new InvalidRequest('background', "'background' must be a boolean.");
   }
-  refuseKept(body);
+  refuseReferences(body);
   if (body['prompt'] !== undefined && body['prompt'] !== null) lost.add('prompt', "'prompt'");
   const tools = innerTools(body['tools'], lost);
   const messages = innerMessages(instructions, input, lost);
@@ -53,13 +56,10 @@ function missing(param: string, found: unknown): InvalidRequest {
   return new InvalidRequest(param, problem || `'${param}' has a value of a wrong type.`);
 }
 
-function refuseKept(body: JsonObject): void {
-  for (const name of kept) {
+function refuseReferences(body: JsonObject): void {
+  for (const [name, reason] of Object.entries(references)) {
     if (body[name] === undefined || body[name] === null) continue;
-    throw new InvalidRequest(
-      name,
-      `This server does not keep conversations: '${name}' is not supported.`,
-    );
+    throw new InvalidRequest(name, `'${name}' is not supported: ${reason}`);
   }
 }
 
