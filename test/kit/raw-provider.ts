@@ -11,7 +11,13 @@ export type RawProvider = {
   close(): Promise<void>;
 };
 
-export type RawAnswer = { contentType: string; body: string | Buffer; status?: number };
+export type RawAnswer = {
+  contentType: string;
+  body: string | Buffer;
+  status?: number;
+  /** A request that arrives while this is true gets no answer. */
+  isSilent?: () => boolean;
+};
 
 /** `answers`: by model, the content type and the body. Anything else gets a 404. Requests are read as Latin-1 if they are forms. */
 export async function startRawProvider(
@@ -35,6 +41,7 @@ export async function startRawProvider(
       const inForm = /name="model"\r\n\r\n(.*)\r\n/.exec(text)?.[1];
       const inBody = isForm ? inForm : (JSON.parse(text) as { model?: string }).model;
       const answer = answers[inBody ?? inPath ?? ''];
+      if (answer?.isSilent?.()) return;
       if (answer) response.writeHead(answer.status ?? 200, { 'content-type': answer.contentType });
       else response.writeHead(404);
       response.end(answer?.body);

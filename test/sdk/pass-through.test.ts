@@ -33,6 +33,9 @@ const afterFaults = (model: string) => ({
   targets: [target('raw', 'broken'), target('raw', 'page'), target('raw', model)],
 });
 
+/** The provider of `slow transcript` does not answer. */
+let isSilent = false;
+
 let fleet: Fleet;
 let raw: RawProvider;
 let client: OpenAI;
@@ -49,6 +52,11 @@ beforeAll(async () => {
     mp3: { contentType: 'audio/mpeg', body: sound },
     pictures: { contentType: 'application/json', body: pictures },
     transcript: { contentType: 'application/json', body: transcript },
+    'slow transcript': {
+      contentType: 'application/json',
+      body: transcript,
+      isSilent: () => isSilent,
+    },
     subtitles: { contentType: 'text/plain; charset=utf-8', body: subtitles },
   });
   const failing = (model: string) => ({
@@ -73,6 +81,7 @@ beforeAll(async () => {
       'my-voice': afterFaults('mp3'),
       'my-pictures': afterFaults('pictures'),
       'my-ears': afterFaults('transcript'),
+      'my-slow-ears': { targets: [target('raw', 'slow transcript')] },
       'my-subtitles': { targets: [target('raw', 'page'), target('raw', 'subtitles')] },
     },
     config: { providers: { raw: { api: 'openai', baseUrl: raw.baseUrl } } },
@@ -256,6 +265,20 @@ describe('images and audio', () => {
       response_format: 'srt',
     });
     expect(text).toBe(subtitles);
+  });
+
+  it('a form survives the death of the worker that waits for its answer', async () => {
+    const prompt = `dying ${crypto.randomUUID()}`;
+    const seen = () => raw.received.filter(({ body }) => body.includes(prompt)).length;
+    const file = new File([sound], 'hello.mp3', { type: 'audio/mpeg' });
+    isSilent = true;
+    const work = client.audio.transcriptions.create({ model: 'my-slow-ears', file, prompt });
+    await expect.poll(seen).toBe(1);
+    isSilent = false;
+    await fleet.killWorkers();
+    await fleet.addWorker();
+    expect((await work).text).toBe('Hello');
+    expect(seen()).toBe(2);
   });
 
   it('a job takes files as data URLs, and has bytes as one', async () => {
