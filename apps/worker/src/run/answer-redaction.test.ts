@@ -62,19 +62,48 @@ describe('the key in a streamed answer', () => {
       secret,
     );
     for (const piece of [secret.slice(0, 12), secret.slice(12), ' end']) {
-      const event = { type: 'x', delta: { partial_json: piece } };
+      const parts = [{ future: piece }];
+      const event = { type: 'x', delta: { partial_json: piece }, candidates: [{ parts }] };
       const chunk = { ...deltaChunk({}), [nativeMember]: event };
       sink.chunk(JSON.stringify(chunk), chunk, false);
     }
     const said = texts.map((text) => {
       const { [nativeMember]: event } = JSON.parse(text) as Record<
         string,
-        { delta: { partial_json: string } }
+        { delta: { partial_json: string }; candidates: { parts: { future: string }[] }[] }
       >;
-      return event?.delta.partial_json ?? '';
+      return [event?.delta.partial_json ?? '', event?.candidates[0]?.parts[0]?.future ?? ''];
     });
-    expect(said.join('')).toBe('sk-test-*** end');
+    expect(said.map(([one]) => one).join('')).toBe('sk-test-*** end');
+    expect(said.map(([, other]) => other).join('')).toBe('sk-test-*** end');
   });
+
+  it.each([1, 5, 8, 12])(
+    'is taken out where the provider’s own event repeats the text, in pieces of %i',
+    (size) => {
+      const texts: string[] = [];
+      const fail = () => expect.unreachable();
+      const sink = redactSink(
+        { plain: fail, usage: fail, chunk: (text) => void texts.push(text) },
+        secret,
+      );
+      for (const { content } of pieces(`It is ${secret}. That is it.`, size)) {
+        const parts = [{ text: content, thought: true }];
+        const event = { candidates: [{ content: { parts } }] };
+        const chunk = { ...deltaChunk({ reasoning_content: content }), [nativeMember]: event };
+        sink.chunk(JSON.stringify(chunk), chunk, true);
+      }
+      const said = texts.map((text) => {
+        const { [nativeMember]: event, choices } = JSON.parse(text) as {
+          [nativeMember]?: { candidates: { content: { parts: { text: string }[] } }[] };
+          choices: { delta: { reasoning_content?: string } }[];
+        };
+        const own = event?.candidates[0]?.content.parts[0]?.text;
+        return own ?? choices[0]?.delta.reasoning_content ?? '';
+      });
+      expect(said.join('')).toMatch(/^It is (sk-test-)?\*\*\*\. That is it\.$/);
+    },
+  );
 
   it.each([1, 2, 3, 5, 8, 12, 30])('is taken out where it comes in pieces of %i', (size) => {
     const { content } = send(pieces(`It is ${secret}, or ${secret}${secret}!`, size));

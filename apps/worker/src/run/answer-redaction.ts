@@ -100,7 +100,7 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       const clean = replace(chunk, '', (place, one) => {
         // Texts outside of choices, such as the id, are the same in every chunk and not part of a longer
         // text.
-        if (!place.startsWith('choices.') && !place.startsWith(eventDelta)) return one;
+        if (!textPlaces.some((start) => place.startsWith(start))) return one;
         if (one !== '') nextPaths.add(place);
         const isEnd = ends.some((choice) => place.startsWith(choice));
         const shown = match(place, one) + (isEnd ? (matchers.get(place)?.flush() ?? '') : '');
@@ -109,7 +109,7 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       });
       if (wasHolding && isJsonObject(clean)) writeHeld(clean, nextPaths);
       if (isChanged) {
-        const shown = mapTexts(withoutStaleEvent(clean as JsonObject), hide, maxDepth);
+        const shown = mapTexts(withoutStaleEvent(clean as JsonObject, chunk), hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';
         sink.chunk(JSON.stringify(shown), shown, isVisible);
       } else sink.chunk(text, chunk, visible);
@@ -118,14 +118,14 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
   };
 }
 
-/** The path of the texts in a provider's own event. */
-const eventDelta = `${nativeMember}.delta.`;
+/** The paths of an answer's texts: in a chunk, and in a provider's own event, Anthropic's or Gemini's. */
+const textPlaces = ['choices.', `${nativeMember}.delta.`, `${nativeMember}.candidates.`];
 
-/** Without the provider's event, which has the text as it was before, unless only the event has a text. */
-function withoutStaleEvent({ [nativeMember]: event, ...chunk }: JsonObject): JsonObject {
-  return event !== undefined && visibility(chunk) === 'empty'
-    ? { ...chunk, [nativeMember]: event }
-    : chunk;
+/** Without the provider's event, which has the text as it was before, unless only the event has a text. `before`: with the key. */
+function withoutStaleEvent(clean: JsonObject, before: unknown): JsonObject {
+  if (visibility(before) === 'empty') return clean;
+  const { [nativeMember]: _event, ...chunk } = clean;
+  return chunk;
 }
 
 /** A complete answer without the key, as JSON text; the same text if the key is not in it. */
