@@ -413,6 +413,11 @@ describe('a config that means something else', () => {
       '5:40 keys[0].models: expected at least one model; this key may use none; without the field it may use all',
     ],
     [
+      'a Completions API of another format',
+      minimal.replace('{ api: openai', '{ completions: true, api: anthropic'),
+      '2:19 providers.p.completions: expected it with api: openai only; others get completions as chats',
+    ],
+    [
       'a weak password',
       `${minimal}admin: { user: ops, password: pass }`,
       `4:21 admin.password: expected at least 12 characters, found 4 ${proposal}`,

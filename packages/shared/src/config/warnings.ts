@@ -14,7 +14,11 @@ const shortestPassword = 12;
 export function doubtfulRules(file: unknown): RuleProblem[] {
   if (!isJsonObject(file)) return [];
   const keys = Array.isArray(file['keys']) ? (file['keys'] as unknown[]) : [];
-  const doubts = [...keys.flatMap(doubtsOfKey), ...doubtsOfAdmin(file['admin'])];
+  const doubts = [
+    ...keys.flatMap(doubtsOfKey),
+    ...doubtsOfAdmin(file['admin']),
+    ...doubtsOfProviders(file['providers']),
+  ];
   return file['debugLog'] === undefined ? [...doubts, ...keys.flatMap(doubtsOfDebug)] : doubts;
 }
 
@@ -31,6 +35,16 @@ function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
     problems.push({ path: ['keys', index, 'models'], message });
   }
   return problems;
+}
+
+function doubtsOfProviders(providers: unknown): RuleProblem[] {
+  if (!isJsonObject(providers)) return [];
+  return Object.entries(providers).flatMap(([name, provider]) => {
+    const { api, completions } = isJsonObject(provider) ? provider : {};
+    if (completions !== true || api === 'openai') return [];
+    const message = 'expected it with api: openai only; others get completions as chats';
+    return [{ path: ['providers', name, 'completions'], message }];
+  });
 }
 
 /** In a file without `debugLog`. */
