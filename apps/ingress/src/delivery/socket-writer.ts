@@ -21,6 +21,8 @@ export type SocketWriterOptions = {
   onDrain(): void;
   /** Bytes began to wait for the reader, or the reader read some of them. */
   onProgress(): void;
+  /** So many bytes were passed on, to the kernel or to wait for it. */
+  onWritten(bytes: number): void;
   /** The reader read nothing for too long. */
   onStalled(): void;
 };
@@ -32,7 +34,7 @@ export type SocketWriterOptions = {
 const chunkBytes = 32 * 1024;
 
 export function openSocketWriter(options: SocketWriterOptions): SocketWriter {
-  const { socket, backpressure, limits, onDrain, onProgress, onStalled } = options;
+  const { socket, backpressure, limits, onDrain, onProgress, onWritten, onStalled } = options;
   /** Frames that were not passed to the socket yet; the first one may be partly sent. */
   const waiting = createWriteQueue();
   let full = false;
@@ -94,6 +96,7 @@ export function openSocketWriter(options: SocketWriterOptions): SocketWriter {
         flush();
         if (isFirst && waiting.bytes > 0) onProgress();
       }
+      onWritten(text.length);
       if (held() <= limits.readerBufferBytes) return !full;
       if (!full) {
         full = true;

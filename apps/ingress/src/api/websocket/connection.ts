@@ -87,6 +87,7 @@ class Connection {
       limits,
       onDrain: () => this.#requests.resumeAll(),
       onProgress: () => this.#watched.markProgress(),
+      onWritten: (bytes) => this.#watched.markWritten(bytes),
       onStalled: () => closer.terminate('stalled'),
     });
     this.#writer = writer;

@@ -73,6 +73,21 @@ test('a socket that takes its bytes slowly is alive, and one that takes none any
   expect(ended[0]).toBe('dead');
 });
 
+test('a socket that was sent many bytes at once gets the time of a slow one, and few bytes make no difference', () => {
+  pass(1);
+  watched.markWritten(1024);
+  pass(1);
+  expect(ended).toEqual(['dead']);
+  ended.length = 0;
+  watched.markAlive();
+  pass(1);
+  for (let i = 0; i < 100; i += 1) watched.markWritten(1024);
+  pass(stallMs / pingMs - 1);
+  expect(ended).toEqual([]);
+  pass(2);
+  expect(ended[0]).toBe('dead');
+});
+
 test('a socket that was silent gets a whole interval to answer a new ping', () => {
   pass(1);
   // Between two looks, so that neither sees it.

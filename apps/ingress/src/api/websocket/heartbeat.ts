@@ -24,6 +24,8 @@ export type SocketWatch = {
   markUsed(): void;
   /** Bytes began to wait for the client, or the client read some; a ping may be behind the rest. */
   markProgress(): void;
+  /** Bytes were sent. The kernel can take megabytes at once, for which a slow client needs longer than for a ping. */
+  markWritten(bytes: number): void;
   stop(): void;
 };
 
@@ -39,8 +41,10 @@ type WatchedSocket = WatchOptions & {
   socket: WebSocket;
   /** The client sent something since the last ping. */
   alive: boolean;
-  /** Milliseconds since the epoch: when it last took bytes. */
+  /** Milliseconds since the epoch: when it last took bytes, or got many. */
   progressAt: number;
+  /** Bytes sent since the client last sent something. */
+  unconfirmed: number;
   /** Milliseconds since the epoch: when it last sent a request, or had one open. */
   usedAt: number;
 };
@@ -50,6 +54,9 @@ type WatchedSocket = WatchOptions & {
  * in bursts.
  */
 const slots = 25;
+
+/** A pong may be late for its ping behind more bytes than these. */
+const manyBytes = 64 * 1024;
 
 export function createHeartbeat(
   { pingMs, idleMs, stallMs }: HeartbeatOptions,
@@ -94,6 +101,7 @@ export function createHeartbeat(
         ...options,
         alive: true,
         progressAt: -Infinity,
+        unconfirmed: 0,
         usedAt: now(),
       };
       next = (next + 1) % slots;
@@ -101,6 +109,7 @@ export function createHeartbeat(
       slot?.add(watched);
       const markAlive = () => {
         watched.alive = true;
+        watched.unconfirmed = 0;
       };
       // A ping or pong does not count as use: a client without requests is idle.
       socket.on('ping', markAlive);
@@ -108,11 +117,15 @@ export function createHeartbeat(
       return {
         markAlive,
         markUsed() {
-          watched.alive = true;
+          markAlive();
           watched.usedAt = now();
         },
         markProgress() {
           watched.progressAt = now();
+        },
+        markWritten(bytes) {
+          watched.unconfirmed += bytes;
+          if (watched.unconfirmed > manyBytes) watched.progressAt = now();
         },
         stop: () => slot?.delete(watched),
       };
