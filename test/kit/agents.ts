@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from './roles.ts';
@@ -12,13 +12,22 @@ import { root } from './roles.ts';
 
 const agents = {
   claude: { name: '@anthropic-ai/claude-code', version: '2.1.332' },
+  codex: { name: '@openai/codex', version: '0.171.0' },
 } as const;
 
 export type AgentName = keyof typeof agents;
 
-/** The folder of the agent's platform package. */
+/** The platform's part of Rust's target triples. */
+const rustPlatforms: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'unknown-linux-musl',
+  darwin: 'apple-darwin',
+};
+const rustTarget = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-${rustPlatforms[process.platform]}`;
+
+/** Each agent's program, within the folder of its platform package. */
 const binaries: Readonly<Record<AgentName, string>> = {
   claude: `@anthropic-ai/claude-code-${process.platform}-${process.arch}/claude`,
+  codex: `@openai/codex-${process.platform}-${process.arch}/vendor/${rustTarget}/bin/codex`,
 };
 
 /** Milliseconds for the download. */
@@ -74,6 +83,61 @@ export async function runClaude(
         ms: 80_000,
       },
     );
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Runs Codex in print mode in an empty folder, with tools that run without asking.
+ *
+ * Simulated models fill every text among a tool's arguments with the word `simulated`, so the command, its shell and its
+ * folder all have this name: a program that notes its run. `runs`: how often it ran.
+ */
+export async function runCodex(
+  program: string,
+  { url, model, prompt }: { url: string; model: string; prompt: string },
+): Promise<AgentRun & { runs: number }> {
+  const home = await mkdtemp(join(tmpdir(), 'millrace-codex-'));
+  const [work, commands, notes] = ['work', 'bin', 'notes'].map((name) => join(home, name)) as [
+    string,
+    string,
+    string,
+  ];
+  try {
+    await mkdir(join(work, 'simulated'), { recursive: true });
+    await mkdir(commands);
+    await writeFile(join(commands, 'simulated'), `#!/bin/sh\necho ran | tee -a '${notes}'\n`, {
+      mode: 0o755,
+    });
+    const path = `${commands}:${process.env['PATH']}`;
+    // Login shells set their own PATH before they read these.
+    for (const profile of ['.profile', '.zprofile']) {
+      await writeFile(join(home, profile), `PATH='${path}'\n`);
+    }
+    await writeFile(
+      join(home, 'config.toml'),
+      `model = "${model}"
+model_provider = "millrace"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[model_providers.millrace]
+name = "Millrace"
+base_url = "${url}/v1"
+wire_api = "responses"
+`,
+    );
+    const run = await runToEnd(
+      program,
+      [
+        ...['exec', '--json', '--skip-git-repo-check'],
+        ...['--dangerously-bypass-approvals-and-sandbox', prompt],
+      ],
+      { cwd: work, env: { PATH: path, HOME: home, CODEX_HOME: home }, ms: 80_000 },
+    );
+    const noted = await readFile(notes, 'utf8').catch(() => '');
+    return { ...run, runs: noted.split('\n').length - 1 };
   } finally {
     await rm(home, { recursive: true, force: true });
   }
