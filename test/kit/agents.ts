@@ -130,10 +130,7 @@ wire_api = "responses"
     );
     const run = await runToEnd(
       program,
-      [
-        ...['exec', '--json', '--skip-git-repo-check'],
-        ...['--dangerously-bypass-approvals-and-sandbox', prompt],
-      ],
+      ['exec', '--json', '--skip-git-repo-check', unguarded, prompt],
       { cwd: work, env: { PATH: path, HOME: home, CODEX_HOME: home }, ms: 80_000 },
     );
     const noted = await readFile(notes, 'utf8').catch(() => '');
@@ -142,6 +139,9 @@ wire_api = "responses"
     await rm(home, { recursive: true, force: true });
   }
 }
+
+/** Codex's flag that runs tools without asking and without a sandbox. */
+const unguarded = '--dangerously-bypass-approvals-and-sandbox';
 
 function runToEnd(program: string, args: string[], options: RunOptions): Promise<AgentRun> {
   const { ms, ...more } = options;
