@@ -36,21 +36,34 @@ const installMs = 300_000;
 /** The agent's program; undefined where it cannot be installed: without a registry, or on an unknown platform. */
 export async function ensureAgent(agent: AgentName): Promise<string | undefined> {
   const { name, version } = agents[agent];
-  const folder = join(root, '.millrace', 'agents', `${agent}-${version}`);
-  const program = join(folder, 'node_modules', binaries[agent]);
-  if (existsSync(program)) return program;
+  const file = join('node_modules', binaries[agent]);
+  return ensureInstalled(`${agent}-${version}`, [`${name}@${version}`], file);
+}
+
+/**
+ * Installs packages into a folder that later runs find again, and returns a file of it; undefined if it cannot be made.
+ * `entry`: the text of an `index.mjs` beside the packages.
+ */
+export async function ensureInstalled(
+  folderName: string,
+  packages: readonly string[],
+  file: string,
+  entry = '',
+): Promise<string | undefined> {
+  const folder = join(root, '.millrace', 'agents', folderName);
+  const found = join(folder, file);
+  if (existsSync(found)) return found;
   await mkdir(join(folder, '..'), { recursive: true });
   const fresh = await mkdtemp(`${folder}-`);
   try {
     await writeFile(join(fresh, 'package.json'), '{"private":true}');
-    const args = ['install', '--no-audit', '--no-fund', '--ignore-scripts', `${name}@${version}`];
+    await writeFile(join(fresh, 'index.mjs'), entry);
+    const args = ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...packages];
     const ended = await runToEnd('npm', args, { cwd: fresh, env: process.env, ms: installMs });
-    if (ended.code !== 0 || !existsSync(join(fresh, 'node_modules', binaries[agent]))) {
-      return undefined;
-    }
+    if (ended.code !== 0 || !existsSync(join(fresh, file))) return undefined;
     // Another run may have been faster.
     if (!existsSync(folder)) await rename(fresh, folder);
-    return program;
+    return found;
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
