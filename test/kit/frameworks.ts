@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { ensureInstalled } from './agents.ts';
 
 /*
- * Frameworks as clients: Vercel's AI SDK, LangChain and OpenAI's Agents SDK. Together they have some 280 MB, so they are no
+ * Frameworks as clients: Vercel's AI SDK, LangChain and OpenAI's Agents SDK, and a mock of providers. Together they have some 280 MB, so they are no
  * packages of the project: the first test that needs them installs them.
  */
 
@@ -17,6 +17,7 @@ const packages = [
   '@langchain/openai@1.5.8',
   '@langchain/anthropic@1.5.11',
   '@openai/agents@0.20.0',
+  '@copilotkit/aimock@1.43.0',
   'openai@7.59.0',
   'zod@4.6.7',
 ];
@@ -32,6 +33,7 @@ export { ChatAnthropic } from '@langchain/anthropic';
 export { ToolMessage } from '@langchain/core/messages';
 export * as agents from '@openai/agents';
 export { OpenAI } from 'openai';
+export { LLMock } from '@copilotkit/aimock';
 `;
 
 /** What a client made of a stream. */
@@ -62,8 +64,14 @@ export const clientNames = [
 
 export type ClientName = (typeof clientNames)[number];
 
-/** Each client; undefined where they cannot be installed. */
-export async function ensureFrameworks(): Promise<Record<ClientName, Client> | undefined> {
+export type Frameworks = {
+  clients: Record<ClientName, Client>;
+  /** Providers of other people: CopilotKit's aimock serves all formats at one port. */
+  Mock: Modules['LLMock'];
+};
+
+/** The clients and the mock of providers; undefined where they cannot be installed. */
+export async function ensureFrameworks(): Promise<Frameworks | undefined> {
   const version = createHash('sha256')
     .update(packages.join() + entry)
     .digest('hex')
@@ -74,7 +82,7 @@ export async function ensureFrameworks(): Promise<Record<ClientName, Client> | u
   const { createOpenAI, createOpenAICompatible, createAnthropic, createGoogleGenerativeAI } =
     module;
   const apiKey = 'none';
-  return {
+  const clients: Frameworks['clients'] = {
     'AI SDK, OpenAI chat': (url, model) =>
       askAiSdk(module, createOpenAI({ baseURL: `${url}/v1`, apiKey }).chat(model)),
     'AI SDK, OpenAI responses': (url, model) =>
@@ -105,6 +113,7 @@ export async function ensureFrameworks(): Promise<Record<ClientName, Client> | u
     'OpenAI Agents, chat': (url, model) => askAgent(module, url, model, 'chat_completions'),
     'OpenAI Agents, responses': (url, model) => askAgent(module, url, model, 'responses'),
   };
+  return { clients, Mock: module.LLMock };
 }
 
 const name = 'get_weather';
@@ -232,6 +241,14 @@ type Modules = {
     ): Promise<AsyncIterable<AgentEvent> & { completed: Promise<void> }>;
   };
   OpenAI: new (options: object) => unknown;
+  LLMock: new (options: { port: number; chunkSize: number }) => Mock;
+};
+
+export type Mock = {
+  readonly url: string;
+  on(match: { model: string }, answer: object, options?: object): unknown;
+  start(): Promise<string>;
+  stop(): Promise<void>;
 };
 
 type AiPart = {
