@@ -111,8 +111,7 @@ describe.skipIf(frameworks === undefined).each(apis)('a mock of providers, %s', 
     const before = fleet.backup.requests.length;
     const told = await frameworks?.clients['OpenAI Agents, chat'](fleet.url, `${api} ${name}`);
     expect(told).toMatchObject({ text: expectedText({ tokens: 60 }), finishes: ['done'] });
-    if (name === 'whole') expect(told?.output).toBe(60);
-    else expect(told?.output).toBeGreaterThan(0);
+    expect(told?.output).toBeGreaterThan(0);
     expect(fleet.backup.requests.length - before).toBe(name === 'whole' ? 0 : 1);
   });
 });
