@@ -146,7 +146,13 @@ describe.each(vendors)('with a provider of %s', (vendor) => {
   });
 
   it('reasoning comes before the text, in an item of its own', async () => {
-    const { response } = await stream(`${vendor} thoughts`);
+    const { events, response } = await stream(`${vendor} thoughts`);
+    const first = (name: string) => events.findIndex(({ type }) => type === name);
+    // A client shows that the model has ended to think, and begins to answer.
+    expect(first('response.reasoning_summary_text.done')).toBeGreaterThan(0);
+    expect(first('response.reasoning_summary_text.done')).toBeLessThan(
+      first('response.output_text.delta'),
+    );
     expect(response.output).toMatchObject([
       { type: 'reasoning', summary: [{ text: expectedReasoning(6).join('') }] },
       { type: 'message', content: [{ text: expectedText({ tokens: 10 }) }] },

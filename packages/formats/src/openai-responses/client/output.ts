@@ -20,8 +20,8 @@ export type Item = {
   isDone: boolean;
 } & (
   | { kind: 'message'; parts: Part[] }
-  /** `encrypted` is empty if it has not come. */
-  | { kind: 'reasoning'; json: string; encrypted: string }
+  /** `encrypted` is empty if it has not come. `isSaid`: its summary has ended. */
+  | { kind: 'reasoning'; json: string; encrypted: string; isSaid: boolean }
   | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; called: Called; json: string }
 );
 

@@ -167,6 +167,7 @@ export class ResponseEncoder implements AnswerEncoder {
       kind: 'reasoning',
       json: '',
       encrypted: '',
+      isSaid: false,
     });
   }
 
@@ -243,6 +244,8 @@ export class ResponseEncoder implements AnswerEncoder {
     for (const annotation of annotations) {
       const place = { ...placeOf(item), content_index: item.parts.length - 1 };
       const annotation_index = part.annotations.push(annotation) - 1;
+      // Behind its end, only the complete response has it.
+      if (item.isDone) continue;
       this.push('response.output_text.annotation.added', {
         ...place,
         annotation_index,
@@ -280,6 +283,10 @@ export class ResponseEncoder implements AnswerEncoder {
   }
 
   private open<Opened extends Item>(item: Opened): Opened {
+    const last = this.items.at(-1);
+    // Texts end with the next item. Encrypted reasoning comes later, and the pieces of several calls can be mixed.
+    if (last?.kind === 'message') this.close(last);
+    else if (last?.kind === 'reasoning') this.closeSummary(last);
     this.items.push(item);
     this.push('response.output_item.added', {
       output_index: item.index,
@@ -303,12 +310,7 @@ export class ResponseEncoder implements AnswerEncoder {
         }
         break;
       case 'reasoning':
-        if (item.json !== '') {
-          const at = { ...place, summary_index: 0 };
-          const text = unescaped(item.json);
-          this.push('response.reasoning_summary_text.done', { ...at, text });
-          this.push('response.reasoning_summary_part.done', { ...at, part: summaryOf(item.json) });
-        }
+        this.closeSummary(item);
         break;
       case 'function_call': {
         const { called, json } = item;
@@ -323,6 +325,15 @@ export class ResponseEncoder implements AnswerEncoder {
         });
     }
     this.push('response.output_item.done', { output_index: item.index, item: itemOf(item, true) });
+  }
+
+  private closeSummary(item: Item & { kind: 'reasoning' }): void {
+    if (item.isSaid || item.json === '') return;
+    item.isSaid = true;
+    const at = { ...placeOf(item), summary_index: 0 };
+    const text = unescaped(item.json);
+    this.push('response.reasoning_summary_text.done', { ...at, text });
+    this.push('response.reasoning_summary_part.done', { ...at, part: summaryOf(item.json) });
   }
 }
 
