@@ -171,4 +171,56 @@ describe('a keeper of leases', () => {
     await keeper.renew();
     expect(keeper.size).toBe(0);
   });
+
+  it('does not hold what it refused while the store kept silent', async () => {
+    const leases = open();
+    const name = newName();
+    const { promise: silence, resolve: speak } = Promise.withResolvers<void>();
+    const released: string[] = [];
+    const keeper = keep({
+      leases: {
+        ...leases,
+        async take(...asked) {
+          if (asked[1] === 'late') await silence;
+          return leases.take(...asked);
+        },
+        async release(...gone) {
+          await leases.release(...gone);
+          released.push(gone[1]);
+        },
+      },
+      patienceMs: 5,
+      onError() {},
+    });
+    await expect.poll(() => keeper.take(name, 'here', 1, true)).toBe('yes');
+    // Elsewhere it is over, so that the store has room.
+    await leases.release(name, 'here');
+    expect(await keeper.take(name, 'late', 1, true)).toBe('no');
+    speak();
+    await expect.poll(() => released).toEqual(['late']);
+    expect(await leases.renew(name, ['late'])).toEqual(['late']);
+  });
+
+  it('counts what it holds itself while the store is away, or silent', async () => {
+    const store = { isThere: false };
+    const silence = () => new Promise<never>(() => {});
+    const away = keep({ isReady: () => store.isThere });
+    const errors: unknown[] = [];
+    const silent = keep({
+      leases: { take: silence, renew: silence, release: silence },
+      patienceMs: 5,
+      onError: (error) => errors.push(error),
+    });
+    const name = newName();
+    for (const keeper of [away, silent]) {
+      expect(await keeper.take(name, 'a', 1, true)).toBe('yes');
+      expect(await keeper.take(name, 'b', 1, true)).toBe('no');
+      keeper.release(name, 'a');
+      expect(await keeper.take(name, 'b', 1, true)).toBe('yes');
+    }
+    expect(errors).toHaveLength(3);
+    store.isThere = true;
+    await away.renew();
+    expect(await open().take(name, 'c', 1)).toEqual({ kind: 'no', held: 1 });
+  });
 });

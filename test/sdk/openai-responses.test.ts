@@ -75,6 +75,9 @@ async function stream(model: string, more: object = {}) {
   reader.on('event', (event) => events.push(event));
   const response = await reader.finalResponse();
   expect(events.map((event) => event.sequence_number)).toEqual([...events.keys()]);
+  // Clients build their history in the order in which the items end.
+  const ends = events.filter((event) => event.type === 'response.output_item.done');
+  expect(ends.map(({ output_index: index }) => index)).toEqual([...ends.keys()]);
   return { events, response };
 }
 

@@ -30,7 +30,7 @@ import { createRedisReports } from '@millrace/shared/store/reports/redis-reports
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { startTelemetry } from '@millrace/shared/telemetry/start';
 import { createTracing } from './observe/tracing.ts';
-import { awaitedLeases } from './admission/awaited-leases.ts';
+import { patienceMs } from './store-timeout.ts';
 import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createBudgetGate } from './admission/budgets.ts';
 import { createExpectUse } from './admission/expected-use.ts';
@@ -239,11 +239,12 @@ const pauseWatch = watchPause({ pausedShards: () => queue.pausedShards(), logger
 if (room < fewConnections) {
   logger.warn({ connections: room }, 'few file descriptors are left for connections (ulimit -n)');
 }
-const sharedLeases = createRedisLeases({ redis, keys });
-const leases = awaitedLeases({ shared: sharedLeases, whenReady, onError });
+const leases = createRedisLeases({ redis, keys });
 const keeper = createLeaseKeeper({
   leases,
   isReady,
+  // A request cannot be queued without Redis: it waits for a slow one here as it does there, so that its limit is exact.
+  patienceMs,
   async isOver(id) {
     const described = await reconciler.describe(id);
     return described === undefined || described.ended !== undefined;

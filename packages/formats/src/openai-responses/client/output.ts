@@ -18,10 +18,12 @@ export type Item = {
   index: number;
   id: string;
   isDone: boolean;
+  /** Its text has ended, as another item follows it. */
+  isSaid: boolean;
 } & (
   | { kind: 'message'; parts: Part[] }
-  /** `encrypted` is empty if it has not come. `isSaid`: its summary has ended. */
-  | { kind: 'reasoning'; json: string; encrypted: string; isSaid: boolean }
+  /** `encrypted` is empty if it has not come. */
+  | { kind: 'reasoning'; json: string; encrypted: string }
   | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; called: Called; json: string }
 );
 

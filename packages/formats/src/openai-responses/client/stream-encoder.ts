@@ -167,7 +167,6 @@ export class ResponseEncoder implements AnswerEncoder {
       kind: 'reasoning',
       json: '',
       encrypted: '',
-      isSaid: false,
     });
   }
 
@@ -245,7 +244,7 @@ export class ResponseEncoder implements AnswerEncoder {
       const place = { ...placeOf(item), content_index: item.parts.length - 1 };
       const annotation_index = part.annotations.push(annotation) - 1;
       // Behind its end, only the complete response has it.
-      if (item.isDone) continue;
+      if (item.isSaid) continue;
       this.push('response.output_text.annotation.added', {
         ...place,
         annotation_index,
@@ -279,14 +278,13 @@ export class ResponseEncoder implements AnswerEncoder {
   private newItem(prefix: string, id?: string) {
     const index = this.items.length;
     const own = `${prefix}_${this.answer.id.replace(/^req_/, '')}_${index}`;
-    return { index, id: id ?? own, isDone: false };
+    return { index, id: id ?? own, isDone: false, isSaid: false };
   }
 
   private open<Opened extends Item>(item: Opened): Opened {
     const last = this.items.at(-1);
-    // Texts end with the next item. Encrypted reasoning comes later, and the pieces of several calls can be mixed.
-    if (last?.kind === 'message') this.close(last);
-    else if (last?.kind === 'reasoning') this.closeSummary(last);
+    // Only texts end here: encrypted reasoning comes later, and clients build their history in the order in which items end.
+    if (last) this.endTexts(last);
     this.items.push(item);
     this.push('response.output_item.added', {
       output_index: item.index,
@@ -298,42 +296,37 @@ export class ResponseEncoder implements AnswerEncoder {
   private close(item: Item): void {
     if (item.isDone) return;
     item.isDone = true;
-    const place = placeOf(item);
-    switch (item.kind) {
-      case 'message':
-        for (const [index, part] of item.parts.entries()) {
-          const at = { ...place, content_index: index };
-          const text = unescaped(part.json);
-          if (part.type === 'refusal') this.push('response.refusal.done', { ...at, refusal: text });
-          else this.push('response.output_text.done', { ...at, text, logprobs: part.logprobs });
-          this.push('response.content_part.done', { ...at, part: partOf(part, true) });
-        }
-        break;
-      case 'reasoning':
-        this.closeSummary(item);
-        break;
-      case 'function_call': {
-        const { called, json } = item;
-        const done = { ...place, name: called.name, arguments: unescaped(json) };
-        this.push('response.function_call_arguments.done', done);
-        break;
-      }
-      default:
-        this.push('response.custom_tool_call_input.done', {
-          ...place,
-          input: unescaped(item.json),
-        });
+    this.endTexts(item);
+    if (item.kind === 'function_call') {
+      const { called, json } = item;
+      const done = { ...placeOf(item), name: called.name, arguments: unescaped(json) };
+      this.push('response.function_call_arguments.done', done);
+    } else if (item.kind === 'custom_tool_call') {
+      const done = { ...placeOf(item), input: unescaped(item.json) };
+      this.push('response.custom_tool_call_input.done', done);
     }
     this.push('response.output_item.done', { output_index: item.index, item: itemOf(item, true) });
   }
 
-  private closeSummary(item: Item & { kind: 'reasoning' }): void {
-    if (item.isSaid || item.json === '') return;
+  /** Ends the parts of a message, or the summary of reasoning. */
+  private endTexts(item: Item): void {
+    if (item.isSaid) return;
+    const place = placeOf(item);
+    if (item.kind === 'message') {
+      for (const [index, part] of item.parts.entries()) {
+        const at = { ...place, content_index: index };
+        const text = unescaped(part.json);
+        if (part.type === 'refusal') this.push('response.refusal.done', { ...at, refusal: text });
+        else this.push('response.output_text.done', { ...at, text, logprobs: part.logprobs });
+        this.push('response.content_part.done', { ...at, part: partOf(part, true) });
+      }
+    } else if (item.kind === 'reasoning' && item.json !== '') {
+      const at = { ...place, summary_index: 0 };
+      const text = unescaped(item.json);
+      this.push('response.reasoning_summary_text.done', { ...at, text });
+      this.push('response.reasoning_summary_part.done', { ...at, part: summaryOf(item.json) });
+    }
     item.isSaid = true;
-    const at = { ...placeOf(item), summary_index: 0 };
-    const text = unescaped(item.json);
-    this.push('response.reasoning_summary_text.done', { ...at, text });
-    this.push('response.reasoning_summary_part.done', { ...at, part: summaryOf(item.json) });
   }
 }
 

@@ -1,3 +1,5 @@
+import { StoreSilent } from '../outage.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
 import { leaseMs, renewalMs } from './port.ts';
 import type { Leases } from './port.ts';
 
@@ -5,7 +7,8 @@ import type { Leases } from './port.ts';
 export type LeaseKeeper = {
   /**
    * Takes a lease and renews it. `own`: its holder is in this process, which therefore takes the lease again
-   * if it was lost; any other lease is renewed until a process releases it. Rejects as the store does.
+   * if it was lost; any other lease is renewed until a process releases it. Never waits long for the store:
+   * during an outage only the leases of this process count.
    */
   take(name: string, id: string, limit: number, own: boolean): Promise<'yes' | 'no'>;
   /** Another process took the lease; from now on its holder is here. */
@@ -32,26 +35,48 @@ export type LeaseKeeperOptions = {
   isOver?(id: string): Promise<boolean>;
   onError(error: unknown): void;
   intervalMs?: number;
+  patienceMs?: number;
   now?: () => number;
 };
 
+/** Milliseconds to wait for a reply of the store. */
+const defaultPatienceMs = 250;
 /** Milliseconds between two such checks; usually the other process releases the lease itself. */
 const lookEveryMs = 30_000;
 /** The most checks of one round. */
 const roundSize = 100;
 
-type Kept = { name: string; own: boolean; lookedAt: number };
+/** `wasStored`: the store has had the lease. If it does not have it any more, a process has released it. */
+type Kept = { name: string; own: boolean; wasStored: boolean; lookedAt: number };
 
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const { leases, isReady, isOver, onError, now = Date.now } = options;
-  const { intervalMs = renewalMs } = options;
+  const { intervalMs = renewalMs, patienceMs = defaultPatienceMs } = options;
   const kept = new Map<string, Kept>();
   let renewing = false;
   /** At this time all leases were renewed or released. */
   let renewedAt = now();
 
-  const keep = (name: string, id: string, own: boolean) =>
-    kept.set(id, { name, own, lookedAt: now() });
+  const keep = (name: string, id: string, own: boolean, wasStored: boolean) =>
+    kept.set(id, { name, own, wasStored, lookedAt: now() });
+
+  const countOf = (name: string): number =>
+    kept.values().reduce((count, one) => count + (one.name === name ? 1 : 0), 0);
+
+  /** Undefined if the store is unreachable. */
+  async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
+    if (!isReady()) return undefined;
+    try {
+      return await withTimeout(
+        question(),
+        patienceMs,
+        () => new StoreSilent('leases: the store is silent'),
+      );
+    } catch (error) {
+      onError(error);
+      return undefined;
+    }
+  }
 
   function release(name: string, id: string): void {
     kept.delete(id);
@@ -77,17 +102,23 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   async function onLost(id: string, wasAway: boolean): Promise<void> {
     const one = kept.get(id);
     if (!one) return;
-    if (!one.own && (await isOverElsewhere(id, wasAway))) {
+    if (!one.own && (await isOverElsewhere(id, one, wasAway))) {
       kept.delete(id);
       return;
     }
     await leases.take(one.name, id, Number.MAX_SAFE_INTEGER);
     // It was released while it was taken again.
     if (!kept.has(id)) await leases.release(one.name, id);
+    else one.wasStored = true;
   }
 
-  async function isOverElsewhere(id: string, wasAway: boolean): Promise<boolean> {
-    return !wasAway || isOver === undefined || isOver(id);
+  async function isOverElsewhere(
+    id: string,
+    { wasStored }: Kept,
+    wasAway: boolean,
+  ): Promise<boolean> {
+    if (wasStored && !wasAway) return true;
+    return isOver === undefined || isOver(id);
   }
 
   async function lookAround(): Promise<void> {
@@ -119,11 +150,15 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 
   return {
     async take(name, id, limit, own) {
-      const { kind } = await leases.take(name, id, limit);
-      if (kind === 'yes') keep(name, id, own);
+      let asked: ReturnType<Leases['take']> | undefined;
+      const taken = await ask(() => (asked = leases.take(name, id, limit)));
+      const kind = taken?.kind ?? (countOf(name) < limit ? 'yes' : 'no');
+      if (kind === 'yes') keep(name, id, own, taken !== undefined);
+      // The store may still execute the call that timed out, for a lease without a holder.
+      else if (!taken) asked?.then(() => leases.release(name, id)).catch(() => {});
       return kind;
     },
-    hold: (name, id) => void keep(name, id, true),
+    hold: (name, id) => void keep(name, id, true, true),
     letGo(id) {
       const one = kept.get(id);
       if (one) one.own = false;
