@@ -2,6 +2,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { theme } from '../shell/theme.ts';
+import { useIdle } from './use-idle.ts';
 
 export type Line = {
   label: string;
@@ -38,10 +39,11 @@ export function Chart(props: ChartProps) {
   latest.current = lines;
   const shape = lines.map((line) => `${line.label} ${line.color}`).join('\n');
   const showsTheme = theme.value;
+  const isIdle = useIdle();
 
   useEffect(() => {
     const element = frame.current;
-    if (!element) return;
+    if (!element || !isIdle) return;
     const style = getComputedStyle(document.documentElement);
     const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
     const axis = {
@@ -98,7 +100,7 @@ export function Chart(props: ChartProps) {
       plot.current = undefined;
     };
     // The data is set below; new lines or colours need a new plot.
-  }, [shape, height, isStacked, showsTheme]);
+  }, [shape, height, isStacked, showsTheme, isIdle]);
 
   useEffect(
     () => plot.current?.setData(dataOf(times, lines, isStacked)),
