@@ -127,6 +127,7 @@ describe.each(vendors)('with a provider of %s', (vendor) => {
       id: expect.stringMatching(/^resp_\d+_/),
       object: 'response',
       status: 'completed',
+      completed_at: expect.toSatisfy((at: number) => Math.abs(at - response.created_at) < 60),
       output_text: expectedText({ tokens: 30 }),
       instructions: 'Be brief.',
       metadata: { order: '42' },
@@ -318,12 +319,25 @@ describe('a response in the background', () => {
       input: 'hello',
       background: true,
     });
-    expect(made).toMatchObject({ status: 'queued', background: true, output: [] });
+    expect(made).toMatchObject({
+      status: 'queued',
+      completed_at: null,
+      background: true,
+      output: [],
+    });
     await expect
       .poll(async () => (await client.responses.retrieve(made.id)).status)
       .toBe('completed');
     const response = await client.responses.retrieve(made.id);
     expect(response).toMatchObject({ id: made.id, output_text: expectedText({ tokens: 30 }) });
+    const translated = await client.responses.create({ model: 'openai text', input: 'hello' });
+    for (const one of [translated, await client.responses.retrieve(translated.id)]) {
+      expect(one).toMatchObject({
+        completed_at: expect.any(Number),
+        presence_penalty: 0,
+        frequency_penalty: 0,
+      });
+    }
   });
 
   it('is streamed again behind any event, while it runs and afterwards', async () => {

@@ -48,6 +48,8 @@ export type AnswerFacts = {
   createdAt: number;
   /** The request's `echo`. */
   echo: unknown;
+  /** Of a complete answer: when it was complete, in milliseconds since the epoch. */
+  completedAt?: number | undefined;
 };
 
 /** A server-sent event; `data` is JSON text. */
@@ -59,8 +61,8 @@ export type AnswerEncoder = {
   chunk(text: string): readonly FormatEvent[];
   /** The text of the chunk with only the usage. */
   usage(text: string): readonly FormatEvent[];
-  /** The end of a complete answer. */
-  end(): readonly FormatEvent[];
+  /** The end of an answer that was complete at this time (milliseconds since the epoch). */
+  end(completedAt?: number): readonly FormatEvent[];
   /** The end of a stream that was cut short. */
   error(error: OpenAiError, status: number): readonly FormatEvent[];
   /** Shows a silent client that the answer goes on; undefined: a comment does. */

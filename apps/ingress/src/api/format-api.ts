@@ -41,7 +41,7 @@ export function formatApi(options: FormatApiOptions): ClientApi {
       const encoder = format.encodeStream(answer);
       return {
         chunk: ({ text }) => encodeLine(encoder, text).map(({ data }) => data),
-        end: () => encoder.end().map(({ data }) => data),
+        end: (completedAt) => encoder.end(completedAt).map(({ data }) => data),
       };
     },
   };
@@ -74,7 +74,7 @@ function streamEncoder(encoder: AnswerEncoder, withIds: boolean): StreamEncoder 
       // The client has the line once it has its last event.
       return `${joined(events.slice(0, -1))}id: ${line.run}-${line.seq}\n${sseText(last)}`;
     },
-    end: () => joined(encoder.end()),
+    end: (completedAt) => joined(encoder.end(completedAt)),
     error: (error, status) => joined(encoder.error(error, status)),
     keepAlive() {
       const event = encoder.keepAlive?.();

@@ -114,8 +114,8 @@ export type StreamEncoder = {
    * must be cheap.
    */
   chunk(line: Line): string;
-  /** The end of a complete answer. */
-  end(): string;
+  /** The end of an answer that was complete at this time (milliseconds since the epoch). */
+  end(completedAt: number): string;
   /** The end of a stream that was cut short. */
   error(error: OpenAiError, status: number): string;
   /** Shows a silent client that the answer goes on; empty or absent: a comment does. */
@@ -126,6 +126,6 @@ export type StreamEncoder = {
 export type EventEncoder = {
   /** A line of kind `chunk` or `usage`. */
   chunk(line: Line): readonly string[];
-  /** The end of a complete answer. */
-  end(): readonly string[];
+  /** The end of an answer that was complete at this time (milliseconds since the epoch). */
+  end(completedAt: number): readonly string[];
 };

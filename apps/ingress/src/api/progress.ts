@@ -56,6 +56,12 @@ export function progressHeaders({ replayed, attempts, servedBy }: Progress) {
   return headers;
 }
 
+/** When the answer was complete (milliseconds since the epoch), from its line of kind `done`. */
+export function completedAt(line: Line): number {
+  const entry = decodeEntry(line.text);
+  return entry.kind === 'done' ? entry.data.at : Date.now();
+}
+
 /** The failure in a line of kind `failed` or `cancelled`. */
 export function readFailed(line: Line): Failed {
   const entry = decodeEntry(line.text);

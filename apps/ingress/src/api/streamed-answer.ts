@@ -5,7 +5,7 @@ import type { ApiError } from '../api-error.ts';
 import { openSseWriter } from '../delivery/sse-writer.ts';
 import { factsOf } from '../observe/request-log.ts';
 import type { AnswerContext, AnswerWriter } from './answer.ts';
-import { noteAttempt, readFailed } from './progress.ts';
+import { completedAt, noteAttempt, readFailed } from './progress.ts';
 
 /** An answer as server-sent events, for a client that cannot take text back. */
 export function streamedAnswer(context: AnswerContext, withIds: boolean): AnswerWriter {
@@ -52,7 +52,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
           // The same batch may have the end of the answer.
           if (text !== '') progress.firstTextAt ??= performance.now();
         } else if (kind === 'd') {
-          writer.end(text + encoder.end());
+          writer.end(text + encoder.end(completedAt(line)));
           return true;
         } else if (kind === 'f' || kind === 'x') {
           endWithError(text, fromFailed(readFailed(line)));

@@ -11,8 +11,9 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
   const response = reply.raw;
   let result: Result | undefined;
 
-  function send(): void {
-    const { contentType, body } = api.encodeWhole(result ?? emptyResult, facts);
+  function send(completedAt: number): void {
+    const complete = { ...facts, completedAt };
+    const { contentType, body } = api.encodeWhole(result ?? emptyResult, complete);
     const own = api.bytesOf?.(body);
     response.writeHead(200, {
       'content-type': own?.contentType ?? contentType,
@@ -30,7 +31,7 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
       for (const line of batch) {
         const entry = decodeEntry(line.text);
         if (entry.kind === 'result') result = entry.data;
-        else if (entry.kind === 'done') send();
+        else if (entry.kind === 'done') send(entry.data.at);
         else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
           sendError(fromFailed(readFailed(line)));
         } else noteAttempt(progress, line, services.prices);

@@ -24,7 +24,7 @@ export const completions: ClientApi = {
     return {
       ...encoder,
       chunk: (line) => (line.text[0] === 'u' && !options.includeUsage ? '' : encoder.chunk(line)),
-      end: () => `${encoder.end()}data: [DONE]\n\n`,
+      end: (completedAt) => `${encoder.end(completedAt)}data: [DONE]\n\n`,
     };
   },
 };

@@ -9,6 +9,7 @@ import type { RequestMeta } from '@millrace/shared/domain/request';
 import { singleLine } from '@millrace/shared/domain/json-text';
 import { factsOfAnswer } from '../answer-facts.ts';
 import { clientApiOf } from '../client-apis.ts';
+import { completedAt } from '../progress.ts';
 import type { QueuePosition } from '../../delivery/queue-position.ts';
 
 /** An event of the job API: its name, its entry id if it has one, and its data as JSON text. */
@@ -101,7 +102,9 @@ export function jobEvents(meta: Readonly<RequestMeta>, after: EntryId): JobEvent
     }
     const event = toJobEvent(line, true);
     if (!event) return none;
-    return kind === 'd' && meta.stream ? [...chunks(encoder.end()), event] : [event];
+    return kind === 'd' && meta.stream
+      ? [...chunks(encoder.end(completedAt(line))), event]
+      : [event];
   }
 
   return {

@@ -195,7 +195,9 @@ function sizeOf(value: unknown): number {
 /** Assembles the answer from its lines. */
 function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
   const api = clientApiOf(meta.endpoint);
-  const encode = (result: Result) => api.encodeWhole(result, factsOfAnswer(meta)).body;
+  let completedAt: number | undefined;
+  const encode = (result: Result) =>
+    api.encodeWhole(result, { ...factsOfAnswer(meta), completedAt }).body;
   let assembly = createAssembly();
   let whole: Result | undefined;
   let chars = 0;
@@ -219,10 +221,11 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
     take({ text }: Line): void {
       const kind = text[0];
       if (kind === 'c' || kind === 'u') add(text.slice(1));
-      else if (kind === 'r' || kind === 'z') {
+      else if (kind === 'r' || kind === 'z' || kind === 'd') {
         const entry = decodeEntry(text);
         if (entry.kind === 'reset') start();
         else if (entry.kind === 'result') whole = entry.data;
+        else if (entry.kind === 'done') completedAt = entry.data.at;
       }
     },
     /** As JSON text. */

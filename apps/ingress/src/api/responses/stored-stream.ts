@@ -13,7 +13,7 @@ import { sendError } from '../../server/reply.ts';
 import type { Services } from '../../services.ts';
 import { factsOfAnswer } from '../answer-facts.ts';
 import { encodeLine } from '../format-api.ts';
-import { readFailed } from '../progress.ts';
+import { completedAt, readFailed } from '../progress.ts';
 import { readExisting } from '../read-existing.ts';
 
 export type StoredStreamOptions = {
@@ -79,7 +79,9 @@ export function streamStored(options: StoredStreamOptions): void {
       // A job may begin its answer again.
       else if (kind === 'z') begin();
       else if (kind === 'd' || kind === 'f' || kind === 'x') {
-        text += textOf(kind === 'd' ? encoder.end() : errorEvents(fromFailed(readFailed(line))));
+        text += textOf(
+          kind === 'd' ? encoder.end(completedAt(line)) : errorEvents(fromFailed(readFailed(line))),
+        );
         if (sequence <= after)
           fail(apiError('cursor_ahead', { param: 'starting_after', last: sequence - 1 }));
         else writer.end(text);

@@ -6,11 +6,13 @@ import type { AnswerFacts } from '../../client-port.ts';
 /** Members of a request that its response repeats, with their values if the request has none. */
 const echoed: JsonObject = {
   background: false,
+  frequency_penalty: 0,
   instructions: null,
   max_output_tokens: null,
   max_tool_calls: null,
   metadata: {},
   parallel_tool_calls: true,
+  presence_penalty: 0,
   previous_response_id: null,
   prompt_cache_key: null,
   reasoning: { effort: null, summary: null },
@@ -63,6 +65,8 @@ export type ResponseState = {
   status: 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
   model?: unknown;
   reason?: string | undefined;
+  /** Milliseconds since the epoch. */
+  completedAt?: number | undefined;
   error?: OpenAiError;
   output?: readonly JsonObject[];
   usage?: JsonObject | undefined;
@@ -70,12 +74,14 @@ export type ResponseState = {
 
 /** A response object, complete or as it begins. */
 export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObject {
-  const { status, model, reason, error, output = [], usage } = state;
+  const { status, model, reason, completedAt, error, output = [], usage } = state;
+  const isCompleted = status === 'completed' && completedAt !== undefined;
   const { [namespacesMember]: _, ...echo } = isJsonObject(answer.echo) ? answer.echo : {};
   return {
     id: responseId(answer.id),
     object: 'response',
     created_at: Math.floor(answer.createdAt / 1000),
+    completed_at: isCompleted ? Math.floor(completedAt / 1000) : null,
     status,
     error: error ? { code: error.code ?? 'server_error', message: error.message } : null,
     incomplete_details: reason === undefined ? null : { reason },

@@ -64,9 +64,9 @@ export class ResponseEncoder implements AnswerEncoder {
     return [];
   }
 
-  end(): readonly FormatEvent[] {
+  end(completedAt?: number): readonly FormatEvent[] {
     this.start();
-    const end = this.finish();
+    const end = this.finish(completedAt);
     this.push(`response.${String(end['status'])}`, { response: end });
     return this.taken();
   }
@@ -103,10 +103,10 @@ export class ResponseEncoder implements AnswerEncoder {
   }
 
   /** Ends all items, in their order, and returns the response. */
-  finish(): JsonObject {
+  finish(completedAt: number | undefined): JsonObject {
     for (const item of this.items) this.close(item);
     const end = endOf(this.finishReason);
-    return this.response({ ...end, output: this.output(), usage: this.latestUsage });
+    return this.response({ ...end, completedAt, output: this.output(), usage: this.latestUsage });
   }
 
   private output(): JsonObject[] {

@@ -8,5 +8,5 @@ export function encodeWhole(completion: string, answer: AnswerFacts): string {
   const value = parseExactly(completion);
   const encoder = new ResponseEncoder(answer);
   encoder.addChunk(isJsonObject(value) ? value : {});
-  return JSON.stringify(encoder.finish());
+  return JSON.stringify(encoder.finish(answer.completedAt));
 }
