@@ -18,7 +18,7 @@ export type Keyspace = {
   request(id: string): string;
   /** Stream: every line that readers get, in order, and the terminal entry. */
   log(id: string): string;
-  /** String: the request body, until the request ends. */
+  /** String: the request body, until the request ends; with `keepsBody`, as long as its log. */
   body(id: string): string;
   /** Hash: the request that belongs to an Idempotency-Key, by the hash of that key and its owner. */
   once(shard: number, hash: string): string;
