@@ -404,6 +404,12 @@ describe('a response that continues an earlier one', () => {
       input: [{ role: 'user', content: 'two' }],
       previous_response_id: first.id,
     });
+    const whole = await client.responses.create({
+      model,
+      input: 'aside',
+      previous_response_id: first.id,
+    });
+    expect(whole.previous_response_id).toBe(first.id);
     const third = await client.responses.create({
       model,
       input: 'three',
@@ -515,6 +521,9 @@ describe('a response that continues an earlier one', () => {
     await expect(
       client.responses.create({ model, input: 'x', previous_response_id: 7 as never }),
     ).rejects.toMatchObject({ status: 400, code: 'invalid_type' });
+    await expect(
+      client.responses.create({ model, input: 7 as never, previous_response_id: own.id }),
+    ).rejects.toMatchObject({ status: 400, param: 'input' });
     expect(await client.responses.retrieve(own.id)).toMatchObject({ status: 'completed' });
   });
 });

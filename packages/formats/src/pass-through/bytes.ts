@@ -12,6 +12,10 @@ export const bodyOf = (bytes: Buffer, type: string): string =>
     data: `data:${type || 'application/octet-stream'};base64,${bytes.toString('base64')}`,
   });
 
+const harmless = /^[\w.+-]+\/[\w.+-]+(; ?charset=[\w-]+)?$/;
+/** Types with which a browser would run what a provider sent, as a page of this server. */
+const active = /html|xml|svg|script/i;
+
 const start = '{"data":"data:';
 
 /** Undefined: the answer is JSON. */
@@ -19,6 +23,7 @@ export function bytesIn(body: string): { contentType: string; bytes: Buffer } | 
   const data = body.startsWith(start) ? readJsonObject(body)?.['data'] : undefined;
   const url = typeof data === 'string' ? parseDataUrl(data) : undefined;
   if (typeof data !== 'string' || !url) return undefined;
-  const contentType = data.slice('data:'.length, data.lastIndexOf(';', data.indexOf(',')));
+  const type = data.slice('data:'.length, data.lastIndexOf(';', data.indexOf(',')));
+  const contentType = harmless.test(type) && !active.test(type) ? type : 'application/octet-stream';
   return { contentType, bytes: Buffer.from(url.base64, 'base64') };
 }

@@ -26,8 +26,7 @@ export function listen(
       onError(error);
     }
   });
-  // On every connection: ioredis subscribes again by itself, but does not report when the subscription is in
-  // place.
+  // On every connection: a new one has no subscriptions.
   const subscribe = async () => {
     try {
       await connection.ssubscribe(channel);

@@ -1,5 +1,6 @@
 import { openAiResponsesClient } from '@millrace/formats/openai-responses/client/format';
 import { echoOf, responseId, responseOf } from '@millrace/formats/openai-responses/client/response';
+import { isJsonObject } from '@millrace/shared/domain/json';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
@@ -12,6 +13,12 @@ const api = formatApi({
   format: openAiResponsesClient,
   echo: echoOf,
 });
+
+/** The provider was sent the conversation in place of the id. */
+const previousOf = (echo: unknown): Record<string, string> => {
+  const id = isJsonObject(echo) ? echo['previous_response_id'] : undefined;
+  return id === undefined ? {} : { previous_response_id: JSON.stringify(id) };
+};
 
 /** OpenAI's Responses. */
 export const responses: ClientApi = {
@@ -33,7 +40,10 @@ export const responses: ClientApi = {
     if (result.native === undefined) return whole;
     return {
       ...whole,
-      body: setMembers(whole.body, { id: JSON.stringify(responseId(answer.id)) }),
+      body: setMembers(whole.body, {
+        id: JSON.stringify(responseId(answer.id)),
+        ...previousOf(answer.echo),
+      }),
     };
   },
   encodeQueued: (answer) => responseOf(answer, { status: 'queued' }),

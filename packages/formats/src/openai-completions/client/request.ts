@@ -20,8 +20,9 @@ export function toInner(body: JsonObject): InnerRequest {
   if (suffix !== undefined && suffix !== null && suffix !== '') lost.add('suffix', "'suffix'");
   const inner = {
     model,
-    messages: [{ role: 'user', content: promptOf(prompt) }],
     ...others,
+    // Behind the others, among which a client's own `messages` may be.
+    messages: [{ role: 'user', content: promptOf(prompt) }],
     ...innerLogprobs(logprobs),
   };
   return { body: JSON.stringify(inner), inexpressible: lost.first };

@@ -45,15 +45,19 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
         onError(error);
       }
     });
-    await Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
-    // From the second connection on. Messages during the interruption are lost, and once the subscriptions
-    // are restored, reading the logs closes the gap.
+    const subscribeAll = () =>
+      Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
+    let connections = 0;
+    /** The connection on which all were subscribed for the first time. */
+    let openedAt = Infinity;
+    // Also before all of them are subscribed: a new connection has none of those of the one before. From then on, messages
+    // during an interruption are lost, and once the subscriptions are restored, reading the logs closes the gap.
     connection.on('ready', () => {
-      Promise.all(channels.map((channel) => connection.ssubscribe(channel))).then(
-        onResubscribed,
-        onError,
-      );
+      const own = ++connections;
+      subscribeAll().then(() => (own > openedAt ? onResubscribed() : undefined), onError);
     });
+    await subscribeAll();
+    openedAt = connections;
     return async () => {
       closed = true;
       connection.disconnect();

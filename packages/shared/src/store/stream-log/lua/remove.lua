@@ -5,5 +5,6 @@
 local known = redis.call('HMGET', KEYS[1], '@request.end', '@request.once')
 if not known[1] then return 0 end
 redis.call('UNLINK', unpack(KEYS))
-if known[2] then redis.call('UNLINK', known[2]) end
+-- The key can belong to another request by now.
+if known[2] and redis.call('HGET', known[2], '@once.request') == KEYS[1] then redis.call('UNLINK', known[2]) end
 return 1
