@@ -63,6 +63,8 @@ export async function start(input: StartInput): Promise<void> {
     ...input.env,
     ...simulatorUrls,
     REDIS_URL: redisUrl,
+    // One port for all workers of a machine would be one too few.
+    MILLRACE_HEALTH_PORT: '',
     ...databaseOf(settings, folder),
   };
   const workers = range(options.workers).map((index) =>

@@ -54,12 +54,12 @@ providers: { p: { api: openai, baseUrl: http://127.0.0.1:1 } }
 models: { m: { targets: [{ provider: p, model: x }] } }
 `;
 
-function load(text: string, more: { argv?: string[]; env?: NodeJS.ProcessEnv } = {}) {
+function load(text: string, more: Partial<Parameters<typeof loadConfig>[0]> = {}) {
   writeFileSync(file, text);
   return loadConfig({
     argv: ['--config', file, ...(more.argv ?? [])],
     env: more.env ?? env,
-    role: 'ingress',
+    role: more.role ?? 'ingress',
   });
 }
 
@@ -591,6 +591,18 @@ describe('flags and variables', () => {
       '1:1 shards: expected a whole number from 1 to 1024, found 0',
     ]);
     expect(found.join()).not.toContain('hunter2');
+  });
+
+  test('of the health port are those of a worker and a control plane', () => {
+    const env = { MILLRACE_HEALTH_PORT: '8081' };
+    const healthPort = (role: 'ingress' | 'worker' | 'admin') =>
+      load(minimal, { env, role }).config.healthPort;
+    expect([healthPort('worker'), healthPort('admin'), healthPort('ingress')]).toEqual([
+      8081, 8081, 0,
+    ]);
+    expect(problems(() => load(minimal, { argv: ['--health-port', '1'] }))).toEqual([
+      '--health-port: only npm run worker and npm run admin has this flag',
+    ]);
   });
 
   test('only npm start can do without a config file', () => {

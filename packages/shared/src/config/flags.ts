@@ -18,13 +18,19 @@ const flags = {
     value: 'URL',
     help: 'the database of the ledger: sqlite:PATH, postgres://…, or none',
   },
-  workers: { env: 'MILLRACE_WORKERS', value: 'N', setting: 'workers', only: 'start' },
-  ingresses: { env: 'MILLRACE_INGRESSES', value: 'N', setting: 'ingresses', only: 'start' },
+  workers: { env: 'MILLRACE_WORKERS', value: 'N', setting: 'workers', only: ['start'] },
+  ingresses: { env: 'MILLRACE_INGRESSES', value: 'N', setting: 'ingresses', only: ['start'] },
   'admin-port': {
     env: 'MILLRACE_ADMIN_PORT',
     value: 'N',
     setting: 'adminPort',
-    only: 'admin',
+    only: ['admin'],
+  },
+  'health-port': {
+    env: 'MILLRACE_HEALTH_PORT',
+    value: 'N',
+    setting: 'healthPort',
+    only: ['worker', 'admin'],
   },
   data: { env: 'MILLRACE_DATA', value: 'DIR', setting: 'data' },
 } as const satisfies Record<string, Flag>;
@@ -34,7 +40,8 @@ type Flag = {
   readonly value: string;
   readonly help?: string;
   readonly setting?: keyof typeof settings;
-  readonly only?: Role;
+  /** The roles that have it; absent: all. */
+  readonly only?: readonly Role[];
 };
 type FlagName = keyof typeof flags;
 const flagNames = Object.keys(flags) as FlagName[];
@@ -46,6 +53,7 @@ export type FlagValues = {
   readonly redis?: string;
   readonly database?: string;
   readonly adminPort?: number;
+  readonly healthPort?: number;
   readonly workers?: number;
   readonly ingresses?: number;
   readonly data?: string;
@@ -60,7 +68,7 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role:
   const read = <T>(name: FlagName, reader: (value: unknown) => Read<T>): T | undefined => {
     const flag: Flag = flags[name];
     const fromFlag = given.values.get(name);
-    const text = fromFlag ?? (flag.only && flag.only !== role ? '' : env[flag.env]) ?? '';
+    const text = fromFlag ?? (isOf(flag, role) ? env[flag.env] : '') ?? '';
     if (fromFlag === undefined && text === '') return undefined;
     const result = reader(text);
     if ('value' in result) return result.value;
@@ -79,6 +87,7 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role:
     redis: read('redis', readRedisUrl),
     database: read('database', readDatabaseUrl),
     adminPort: read('admin-port', readCount(settings.adminPort)),
+    healthPort: read('health-port', readCount(settings.healthPort)),
     workers: read('workers', readCount(settings.workers)),
     ingresses: read('ingresses', readCount(settings.ingresses)),
     data: read('data', readText('the path of a folder')),
@@ -86,6 +95,8 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role:
     problems,
   };
 }
+
+const isOf = ({ only }: Flag, role: Role): boolean => only?.includes(role) ?? true;
 
 function readArguments(argv: readonly string[], role: Role) {
   const { tokens } = parseArgs({
@@ -109,8 +120,10 @@ function readArguments(argv: readonly string[], role: Role) {
       : undefined;
     if (token.name === 'help') help = true;
     else if (!flag) problems.push(`${token.rawName}: unknown flag${hint(token.name, flagNames)}`);
-    else if (flag.only && flag.only !== role)
-      problems.push(`--${token.name}: only npm start has this flag`);
+    else if (flag.only && !isOf(flag, role)) {
+      const those = flag.only.map((one) => commands[one]).join(' and ');
+      problems.push(`--${token.name}: only ${those} has this flag`);
+    }
     else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
       problems.push(`--${token.name}: expected a value, found nothing`);
     } else values.set(token.name, token.value);
@@ -129,14 +142,14 @@ const commands: Record<Role, string> = {
 export function usage(role: Role): string {
   const rows = flagNames
     .map((name): [string, Flag] => [name, flags[name]])
-    .filter(([, flag]) => !flag.only || flag.only === role)
+    .filter(([, flag]) => isOf(flag, role))
     .map(([name, { env, value, help, setting }]) => {
       const described = setting ? settings[setting] : undefined;
       const fallback = described ? ` (default ${printDefault(described)})` : '';
       return [`--${name} ${value}`, env, `${help ?? described?.help ?? ''}${fallback}`];
     });
   const fields = Object.entries<Setting>(settings)
-    .filter(([name]) => !['workers', 'ingresses', 'adminPort', 'data'].includes(name))
+    .filter(([name]) => !['workers', 'ingresses', 'adminPort', 'healthPort', 'data'].includes(name))
     .map(([name, setting]) => [name, printDefault(setting), setting.help]);
   return [
     `Usage: ${commands[role]} -- [flags]`,

@@ -183,6 +183,7 @@ export function assemble(file: ParsedFile, flags: FlagValues, folder: string): C
       }),
     },
     adminPort: flags.adminPort ?? settings.adminPort.default,
+    healthPort: flags.healthPort ?? settings.healthPort.default,
     redis: url === undefined ? {} : { url },
     ...(database && { database }),
     ...(debugLog && { debugLog: { ...debugLog, dir: resolve(folder, debugLog.dir) } }),

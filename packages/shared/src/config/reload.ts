@@ -140,7 +140,8 @@ const hashLength = 12;
  * flags and environment: the address to listen on, Redis, the database and the URLs of the simulated providers.
  */
 export function hashOf({ listen, providers, ...config }: Config): string {
-  const { redis: _redis, database: _database, adminPort: _port, debugLog, ...rest } = config;
+  const { redis: _redis, database: _database, debugLog, ...own } = config;
+  const { adminPort: _port, healthPort: _healthPort, ...rest } = own;
   // The path of the folder may differ between machines.
   const debug = debugLog && { ...debugLog, dir: '' };
   const { host: _host, port: _ownPort, ...shared } = listen;

@@ -424,6 +424,12 @@ export const settings = {
     65_535,
     'port that the control plane listens on; 0 takes a free one, since ingresses find it in Redis',
   ),
+  healthPort: count(
+    0,
+    0,
+    65_535,
+    'port on which a worker or a control plane answers /healthz and /readyz; 0: it does not',
+  ),
   workers: count(2, 1, 256, 'worker processes'),
   ingresses: count(1, 1, 64, 'ingress processes, on the ports PORT, PORT+1, …'),
   data: text('.millrace', "folder for the embedded Redis' files"),

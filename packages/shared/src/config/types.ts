@@ -28,6 +28,8 @@ export type Config = {
   readonly drainDelayMs: number;
   /** Port of the control plane; 0: a free one. Ingresses find it in Redis. */
   readonly adminPort: number;
+  /** Port of a worker or a control plane for probes; 0: it has none. */
+  readonly healthPort: number;
   /** Absent: admin pages answer on loopback only. */
   readonly admin?: { readonly user: string; readonly passwordSha256: string };
   /**

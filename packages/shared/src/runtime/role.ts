@@ -5,10 +5,12 @@ import type { TextsInUse } from '../config.ts';
 import { keyspace } from '../store/keys.ts';
 import { createConfigSource } from './config-source.ts';
 import type { ReloadCause } from './config-source.ts';
+import { serveHealth } from './health-server.ts';
 import { createLifecycle, exitOnBug, giveUp, onReload } from './lifecycle.ts';
 import { packEnded } from '../store/stream-log/packing.ts';
 import { createRedisLog } from '../store/stream-log/redis-log.ts';
 import { createLogger, logBound } from './logger.ts';
+import { withTimeout } from './timeout.ts';
 import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
 import type { Redis } from '../store/redis.ts';
@@ -24,6 +26,9 @@ import { versionAtStart, watchFile } from './watch-file.ts';
 
 /** Milliseconds within which Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
+
+/** Milliseconds within which Redis has to answer for `/readyz` of the health port. */
+const healthPatienceMs = 1000;
 
 export type Role = ReturnType<typeof beginRole>;
 
@@ -180,6 +185,30 @@ export async function joinRedis(role: Role) {
 
   void whenReady().then(() => configAudit.changed('start'));
 
+  /** Rejects if Redis does not answer, or refuses commands of this process. */
+  async function ping(): Promise<void> {
+    await redis.ping();
+    if (outage.reason !== undefined) throw new Error(outage.reason);
+  }
+
+  async function whyNotReady(): Promise<readonly string[]> {
+    const { stage } = role.lifecycle;
+    if (stage !== 'serving') return [`this process is ${stage}`];
+    if (!isReady()) return ['Redis is away'];
+    const late = () => new Error(`Redis did not answer within ${healthPatienceMs} ms`);
+    return withTimeout(ping(), healthPatienceMs, late).then(
+      () => [],
+      (error: Error) => [error.message],
+    );
+  }
+
+  if (config.healthPort !== 0) {
+    const { host } = config.listen;
+    await serveHealth({ host, port: config.healthPort, whyNotReady }).catch((error: Error) =>
+      giveUp(`cannot listen: ${error.message}; choose another port with --health-port`),
+    );
+  }
+
   return {
     redis,
     keys,
@@ -190,11 +219,7 @@ export async function joinRedis(role: Role) {
     bounds: [commandsBound(redis), packing.bound, logBound(logger)],
     onError,
     isReady,
-    /** Rejects if Redis does not answer, or refuses commands of this process. */
-    async ping(): Promise<void> {
-      await redis.ping();
-      if (outage.reason !== undefined) throw new Error(outage.reason);
-    },
+    ping,
     /** One more connection, for messages of channels. */
     connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
 
