@@ -123,8 +123,7 @@ function readArguments(argv: readonly string[], role: Role) {
     else if (flag.only && !isOf(flag, role)) {
       const those = flag.only.map((one) => commands[one]).join(' and ');
       problems.push(`--${token.name}: only ${those} has this flag`);
-    }
-    else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
+    } else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
       problems.push(`--${token.name}: expected a value, found nothing`);
     } else values.set(token.name, token.value);
   }

@@ -37,7 +37,7 @@ test('the health port closes the connection of each probe', async () => {
   const socket = connect(port, '127.0.0.1');
   socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n');
   socket.resume();
-  await once(socket, 'end');
+  await expect(once(socket, 'end')).resolves.toEqual([]);
 });
 
 test('a health port that is taken is an error', async () => {

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export type HealthOptions = {
@@ -21,7 +22,7 @@ const mostConnections = 64;
 export async function serveHealth(options: HealthOptions): Promise<HealthServer> {
   const { host, port, whyNotReady } = options;
 
-  async function answer(path: string | undefined): Promise<[status: number, body: object]> {
+  async function judge(path: string | undefined): Promise<[status: number, body: object]> {
     if (path === '/healthz') return [200, { status: 'ok' }];
     if (path !== '/readyz') return [404, { error: 'only /healthz and /readyz are served here' }];
     const reasons = await whyNotReady();
@@ -29,12 +30,15 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
     return [isReady ? 200 : 503, { status: isReady ? 'ready' : 'not_ready', reasons }];
   }
 
+  async function answer(path: string | undefined, reply: ServerResponse): Promise<void> {
+    const [status, body] = await judge(path);
+    // A connection for each probe: none is open when the process ends.
+    reply.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+    reply.end(JSON.stringify(body));
+  }
+
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, reply) => {
-    void answer(request.url?.split('?')[0]).then(([status, body]) => {
-      // A connection for each probe: none is open when the process ends.
-      reply.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
-      reply.end(JSON.stringify(body));
-    });
+    void answer(request.url?.split('?')[0], reply);
   });
   server.maxConnections = mostConnections;
   await new Promise<void>((resolve, reject) => {
