@@ -41,6 +41,21 @@ beforeAll(async () => {
         'error-event:after=5',
       ),
       ...aliases(...[1, 2, 3, 4, 5].map(long)),
+      described: {
+        targets: ['primary', 'backup'].map((provider) => ({
+          provider,
+          model: 'healthy',
+          price: { input: 2.5, output: 10 },
+          capabilities: {
+            contextWindow: 1000,
+            maxOutputTokens: 100,
+            tools: true,
+            input: ['text'],
+            output: ['text'],
+            serves: ['embeddings'],
+          },
+        })),
+      },
     },
     // One request at a time, so that a second one is queued.
     config: { limits: { workerConcurrency: 1 } },
@@ -356,6 +371,28 @@ describe('the list of models', () => {
     const { data } = await client.models.list();
     expect(data.map(({ id }) => id)).toContain(short);
     expect(await client.models.retrieve(short)).toMatchObject({ id: short, object: 'model' });
+  });
+
+  it('has what the config says of a model, and nothing that is not known', async () => {
+    const { created, ...model } = await client.models.retrieve('described');
+    expect(created).toBeGreaterThan(0);
+    expect(model).toEqual({
+      id: 'described',
+      object: 'model',
+      owned_by: 'millrace',
+      context_length: 1000,
+      architecture: {
+        modality: 'text->text',
+        input_modalities: ['text'],
+        output_modalities: ['text'],
+      },
+      top_provider: { context_length: 1000, max_completion_tokens: 100 },
+      pricing: { prompt: '0.0000025', completion: '0.00001', input_cache_read: '0.0000025' },
+      max_output_tokens: 100,
+      supports_function_calling: true,
+      supports_vision: false,
+      supported_endpoints: ['/v1/embeddings'],
+    });
   });
 
   it('answers what is not in it with the same error everywhere', async () => {

@@ -24,6 +24,9 @@ export function simulatorSpec(
 /** The answers of the aliases arrive at reading pace. */
 const pace = 'tokens=60,pace=30';
 
+const chat =
+  '{ serves: [chat], tools: true, structuredOutput: true, reasoning: false, input: [text], output: [text] }';
+
 /** Long enough to break something in the middle. */
 const longPace = 'tokens=400,pace=40';
 
@@ -31,6 +34,8 @@ const aliases: readonly {
   name: string;
   about: string;
   targets: readonly string[];
+  /** Of each target, in YAML; absent: `chat`. */
+  capabilities?: string;
   /** More fields of the model, as lines of the config. */
   fields?: readonly string[];
 }[] = [
@@ -61,6 +66,7 @@ const aliases: readonly {
     name: 'simulated-embeddings',
     about: 'vectors, also moderations and rankings',
     targets: ['healthy', 'healthy'],
+    capabilities: '{ serves: [embeddings, moderations, rerank], input: [text] }',
   },
   {
     name: 'simulated-fallback',
@@ -83,13 +89,13 @@ export const simulatedAliases: readonly string[] = aliases.map(({ name }) => nam
 
 /** Lines of the config's `models`. */
 export const simulatedModelLines = (): string[] =>
-  aliases.flatMap(({ name, about, targets, fields = [] }) => [
+  aliases.flatMap(({ name, about, targets, capabilities = chat, fields = [] }) => [
     `  ${name}: # ${about}`,
     ...fields.map((field) => `    ${field}`),
     '    targets:',
     ...targets.map((model, index) => {
       const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
       const prefill = model.startsWith('prefill:') ? ', prefill: true' : '';
-      return `      - { provider: ${provider}, model: '${model}'${prefill} }`;
+      return `      - { provider: ${provider}, model: '${model}'${prefill}, capabilities: ${capabilities} }`;
     }),
   ]);

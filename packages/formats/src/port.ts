@@ -1,3 +1,4 @@
+import type { Capabilities } from '@millrace/shared/domain/capabilities';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Prefill } from '@millrace/shared/domain/request';
 import type { ReadError } from './errors/read-error.ts';
@@ -35,6 +36,8 @@ export type ProviderFormat = {
   readLimits(headers: Headers, now: number): Limits;
   /** Whether a model continues a trailing assistant message, if the config does not say. */
   prefillOf(target: { baseUrl: string; model: string }): Prefill;
+  /** What is known of a model by its name. Absent: nothing. */
+  capabilitiesOf?(model: string): Capabilities;
 };
 
 /** The address and the key of a provider. */

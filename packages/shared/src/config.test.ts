@@ -352,6 +352,35 @@ models: { m: { targets: [{ provider: p, model: x${target} }]${model} } }
     expect(load(withModel(target)).config.models['m']?.targets[0]?.prefill).toBe(prefill);
   });
 
+  test('say of a target what it can do', () => {
+    const capabilities = {
+      contextWindow: 128_000,
+      maxOutputTokens: 16_384,
+      input: ['text', 'image'],
+      output: ['text'],
+      tools: true,
+      structuredOutput: true,
+      reasoning: false,
+      serves: ['chat'],
+    };
+    const { config } = load(withModel(`, capabilities: ${JSON.stringify(capabilities)}`));
+    expect(config.models['m']?.targets[0]?.capabilities).toEqual(capabilities);
+  });
+
+  test('can do nothing that has no name, and nothing that their provider has no API for', () => {
+    const wrong = `, capabilities: { contextWindow: 0, input: [smell], tools: sometimes, fly: true }`;
+    expect(problems(() => load(withModel(wrong)))).toEqual([
+      expect.stringMatching(/contextWindow: expected a number of tokens/),
+      expect.stringMatching(/input\[0\]: expected one of text, image, audio, video, file/),
+      expect.stringMatching(/tools: expected true or false/),
+      expect.stringMatching(/fly: unknown field/),
+    ]);
+    const text = withModel(', capabilities: { serves: [chat, speech] }');
+    expect(problems(() => load(text.replace('openai', 'anthropic')))).toEqual([
+      '3:82 models.m.targets[0].capabilities.serves[1]: expected chat at a provider with api: anthropic, found "speech"',
+    ]);
+  });
+
   test.each(['auto', 'strict', 'off', 'always'])('have continuation: %s', (continuation) => {
     const { config } = load(withModel('', `, continuation: ${continuation}`));
     expect(config.models['m']?.continuation).toBe(continuation);

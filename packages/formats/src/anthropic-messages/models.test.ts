@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { traitsOf } from './models.ts';
+import { capabilitiesOf, traitsOf } from './models.ts';
 
 const older = [
   'claude-3-haiku-20240307',
@@ -66,4 +66,25 @@ describe('the models of Anthropic', () => {
   ])('%s is kept from thinking by %s, and forced to a tool: %s', (model, thinkingOff, forced) => {
     expect(traitsOf(model)).toMatchObject({ thinkingOff, forcedTools: forced });
   });
+});
+
+it('what a model can do is known of Claude only', () => {
+  expect(capabilitiesOf('claude-sonnet-4-5')).toEqual({
+    serves: ['chat'],
+    maxOutputTokens: 64_000,
+    input: ['text', 'image', 'file'],
+    output: ['text'],
+    tools: true,
+    structuredOutput: true,
+    reasoning: true,
+    prefill: true,
+  });
+  expect(capabilitiesOf('claude-3-haiku-20240307')).toMatchObject({
+    input: ['text', 'image'],
+    structuredOutput: false,
+    reasoning: false,
+  });
+  for (const model of ['claude-2.1', 'deepseek-chat']) {
+    expect(capabilitiesOf(model)).toEqual({ serves: ['chat'] });
+  }
 });

@@ -1,3 +1,5 @@
+import type { Capabilities } from '@millrace/shared/domain/capabilities';
+
 /*
  * The capabilities of each generation of Claude where they differ: a member that a model does not accept is a
  * 400. From Anthropic's migration guides up to the 5.5 models; a newer model is treated as one of the newest
@@ -51,6 +53,23 @@ export function traitsOf(model: string): ModelTraits {
     thinkingOff: thinkingOffOf(family, version),
     forcedTools: canForceTools(family, version),
     structured: version >= 401,
+  };
+}
+
+/** Of Claude from version 3 on; of other models only that Millrace asks them for chats. */
+export function capabilitiesOf(model: string): Capabilities {
+  const claude = parseClaude(model);
+  if (!claude || claude.version < 300) return { serves: ['chat'] };
+  const { maxTokens, prefill, thinking, structured } = traitsOf(model);
+  return {
+    serves: ['chat'],
+    maxOutputTokens: maxTokens,
+    input: claude.version < 305 ? ['text', 'image'] : ['text', 'image', 'file'],
+    output: ['text'],
+    tools: true,
+    structuredOutput: structured,
+    reasoning: thinking !== 'none',
+    prefill,
   };
 }
 

@@ -5,7 +5,7 @@ import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } f
 import { anthropicQuota, limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
 import { nativeRequest } from './native-request.ts';
-import { traitsOf } from './models.ts';
+import { capabilitiesOf, traitsOf } from './models.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
@@ -25,6 +25,7 @@ export const anthropicMessages: ProviderFormat = {
   readLimits: limitsReader([anthropicQuota, openAiQuota]),
   // Claude supported prefill up to 4.5, and called tools after one.
   prefillOf: ({ model }) => traitsOf(model).prefill && 'with-tools',
+  capabilitiesOf,
 };
 
 /** The only version of the API; new features come as members and models. */

@@ -1,3 +1,5 @@
+import type { Capabilities } from '@millrace/shared/domain/capabilities';
+
 /*
  * The capabilities of each generation of Gemini where they differ, from Google's migration guides up to 3.8: most
  * members that a model does not accept are a 400. A newer model is treated as one of the newest in this table.
@@ -48,6 +50,25 @@ export function traitsOf(model: string): ModelTraits {
     webUrls: version >= 205,
   };
 }
+
+/** Of the models of Gemini that answer in text. Others, for images, speech, live calls or robots, have their purpose in their names. */
+export function capabilitiesOf(model: string): Capabilities {
+  const name = /^(?:models\/)?gemini-([\w.-]+)$/.exec(model.toLowerCase())?.[1];
+  if (name === undefined || !textModel.test(name)) return {};
+  const { thinking } = traitsOf(model);
+  return {
+    serves: ['chat'],
+    input: ['text', 'image', 'audio', 'video', 'file'],
+    output: ['text'],
+    tools: true,
+    structuredOutput: true,
+    reasoning: thinking !== 'none',
+  };
+}
+
+/** `2.5-flash-lite`, `3-pro-preview`, `2.5-pro-preview-06-05`, `2.0-flash-001`. */
+const textModel =
+  /^(?:1\.5|[2-9](?:\.\d{1,2})?)-(?:pro|flash|flash-lite)(?:-(?:preview|exp|latest))?(?:-[\d-]+)?$/;
 
 type Gemini = { version: number; isPro: boolean; isLite: boolean };
 

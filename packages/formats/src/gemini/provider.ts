@@ -4,6 +4,7 @@ import { withRetryAfter } from '../errors/read-error.ts';
 import type { ProviderAccount, ProviderCall, ProviderFormat, UpstreamRequest } from '../port.ts';
 import { limitsReader, openAiQuota } from '../rate-limits.ts';
 import { readError } from './errors.ts';
+import { capabilitiesOf } from './models.ts';
 import { nativeRequest } from './native-request.ts';
 import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
@@ -25,6 +26,7 @@ export const gemini: ProviderFormat = {
   readLimits: limitsReader([openAiQuota]),
   // Models up to 3.5 Flash were seen to continue a trailing message, newer ones answer it with 400.
   prefillOf: () => false,
+  capabilitiesOf,
 };
 
 const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>

@@ -22,6 +22,7 @@ export const openAiResponses: ProviderFormat = {
   readLimits: limitsReader([openAiQuota, anthropicQuota]),
   // OpenAI answers a trailing assistant message with another one; vLLM continues it, and cannot be recognised by its address.
   prefillOf: () => false,
+  capabilitiesOf: () => ({ serves: ['chat'] }),
 };
 
 const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>

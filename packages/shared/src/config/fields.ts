@@ -166,6 +166,15 @@ export function readPrice(value: unknown): Read<number> {
 
 const maxPrice = 1_000_000;
 
+export function readTokens(value: unknown): Read<number> {
+  const isCount = Number.isInteger(value) && Number(value) > 0 && Number(value) <= maxTokens;
+  return isCount
+    ? { value: Number(value) }
+    : { expected: 'a number of tokens, from 1 to 1,000,000,000' };
+}
+
+const maxTokens = 1_000_000_000;
+
 /** USD. Sums of such amounts, in billionths, are exact. */
 export function readMoney(value: unknown): Read<number> {
   const amount = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { services, servicesOfApis } from '../domain/capabilities.ts';
 import { isAlias, isPattern, mayStandFor } from '../domain/model-names.ts';
 import { builtInProviders } from './simulated-providers.ts';
 import { nearest } from './suggestion.ts';
@@ -98,6 +99,7 @@ function targetsKnown(raw: Raw): RuleProblem[] {
         const message = `expected ${isPattern(alias) ? 'at most one "*"' : 'no "*", because the name of the model has none'}, found ${quote(own)}`;
         problems.push({ path: ['models', alias, 'targets', index, 'model'], message });
       }
+      problems.push(...servesRules(['models', alias, 'targets', index], target, raw));
       if (typeof name !== 'string' || name.trim() === '' || known.includes(name)) continue;
       problems.push({
         path: ['models', alias, 'targets', index, 'provider'],
@@ -106,6 +108,22 @@ function targetsKnown(raw: Raw): RuleProblem[] {
     }
   }
   return problems;
+}
+
+/** Millrace must be able to ask the provider for what a target is said to serve. */
+function servesRules(path: Path, target: unknown, raw: Raw): RuleProblem[] {
+  const { provider, capabilities } = record(target);
+  const { api } = record(record(raw['providers'])[String(provider)]);
+  const possible: readonly unknown[] | undefined = Object.entries(servicesOfApis).find(
+    ([name]) => name === api,
+  )?.[1];
+  return list(record(capabilities)['serves']).flatMap((service, index) => {
+    if (!possible || !services.some((one) => one === service) || possible.includes(service)) {
+      return [];
+    }
+    const message = `expected ${possible.join(' or ')} at a provider with api: ${String(api)}, found ${quote(String(service))}`;
+    return [{ path: [...path, 'capabilities', 'serves', index], message }];
+  });
 }
 
 const wrongPattern = (model: string, alias: string): boolean =>

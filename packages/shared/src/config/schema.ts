@@ -1,3 +1,4 @@
+import { modalities, services } from '../domain/capabilities.ts';
 import { webhookEvents } from '../domain/webhook.ts';
 import { providerApis } from '../domain/provider-api.ts';
 import { createHash } from 'node:crypto';
@@ -25,6 +26,8 @@ import {
   readSha256,
   readShare,
   readText,
+  readToggle,
+  readTokens,
   readWebhookSecret,
   readWebhookUrl,
   readPrefill,
@@ -191,10 +194,24 @@ export const providerSchema = section({
   return { ...rest, apiKeys: apiKeys ?? (apiKey === undefined ? [] : [apiKey]) };
 });
 
+const someModalities = z.array(field(readChoice(modalities))).optional();
+
+const capabilities = section({
+  contextWindow: field(readTokens).optional(),
+  maxOutputTokens: field(readTokens).optional(),
+  input: someModalities,
+  output: someModalities,
+  tools: field(readToggle).optional(),
+  structuredOutput: field(readToggle).optional(),
+  reasoning: field(readToggle).optional(),
+  serves: z.array(field(readChoice(services))).optional(),
+});
+
 const target = section({
   provider: name('the name of a provider'),
   model: name("the provider's name for a model"),
   prefill: field(readPrefill).optional(),
+  capabilities: capabilities.optional(),
   weight: countField('models.*.targets.*.weight'),
   limits: section({ requestsPerMinute: limitField, tokensPerMinute: limitField }).optional(),
   price: section({

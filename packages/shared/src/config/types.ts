@@ -1,3 +1,4 @@
+import type { Capabilities } from '../domain/capabilities.ts';
 import type { ProviderApi } from '../domain/provider-api.ts';
 import type { WebhookEvent } from '../domain/webhook.ts';
 import type { Budget } from '../domain/budget.ts';
@@ -212,6 +213,8 @@ export type TargetConfig = {
   readonly model: string;
   /** Absent: by provider and model. */
   readonly prefill?: Prefill;
+  /** They take the place of what Millrace knows of the model. */
+  readonly capabilities?: Omit<Capabilities, 'prefill'>;
   readonly weight: number;
   /** USD per million tokens. Absent: the known price of the provider's model, if there is one. */
   readonly price?: {

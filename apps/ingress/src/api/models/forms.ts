@@ -1,15 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Schema } from '../openapi/operation.ts';
+import { endpointsOfServices } from '@millrace/shared/domain/capabilities';
+import type { Capabilities } from '@millrace/shared/domain/capabilities';
+import { endpoints } from '@millrace/shared/domain/request';
 import { ref } from '../openapi/operation.ts';
+import type { ListPrice, ModelFacts } from './known-models.ts';
 
 /* How vendors describe models and list them. */
 
-/** What is known of a model. */
-export type KnownModel = {
-  id: string;
-  /** Tokens; undefined unless it is known of every target. */
-  contextWindow: number | undefined;
-};
+export type KnownModel = ModelFacts & { id: string };
 
 export type ModelForm = {
   describe(model: KnownModel): object;
@@ -19,25 +18,88 @@ export type ModelForm = {
 /** The time of models that have none, in seconds since the epoch: that of this process' start. */
 const created = Math.floor(Date.now() / 1000);
 
-/** OpenAI's, with the context window as OpenRouter has it. */
+/** OpenAI's, with members as OpenRouter and LiteLLM name them; what is not known is absent. */
 const openAi: ModelForm = {
-  describe: ({ id, contextWindow }) => ({
+  describe: ({ id, capabilities, price }) => ({
     id,
     object: 'model',
     created,
     owned_by: 'millrace',
-    ...(contextWindow !== undefined && { context_length: contextWindow }),
+    ...withoutUnknown(asOpenRouter(capabilities, price)),
+    ...withoutUnknown(asLiteLlm(capabilities)),
   }),
   list: (models) => ({ object: 'list', data: models.map(openAi.describe) }),
 };
 
+function asOpenRouter(capabilities: Capabilities, price: ListPrice | undefined) {
+  const { contextWindow, maxOutputTokens, input, output } = capabilities;
+  const architecture = withoutUnknown({
+    modality: input && output && `${input.join('+')}->${output.join('+')}`,
+    input_modalities: input,
+    output_modalities: output,
+  });
+  return {
+    context_length: contextWindow,
+    architecture: Object.keys(architecture).length > 0 ? architecture : undefined,
+    top_provider:
+      maxOutputTokens === undefined
+        ? undefined
+        : withoutUnknown({
+            context_length: contextWindow,
+            max_completion_tokens: maxOutputTokens,
+          }),
+    supported_parameters: parametersOf(capabilities),
+    pricing: price && {
+      prompt: usdPerToken(price.input),
+      completion: usdPerToken(price.output),
+      input_cache_read: usdPerToken(price.cachedInput),
+    },
+  };
+}
+
+/** Clients take a name that is missing for a capability that is missing, so there is no list until all of them are known. */
+function parametersOf({ tools, structuredOutput, reasoning }: Capabilities) {
+  if (tools === undefined || structuredOutput === undefined || reasoning === undefined) {
+    return undefined;
+  }
+  return [
+    ...(tools ? ['tools', 'tool_choice'] : []),
+    ...(structuredOutput ? ['response_format', 'structured_outputs'] : []),
+    ...(reasoning ? ['reasoning', 'reasoning_effort'] : []),
+  ];
+}
+
+function asLiteLlm(capabilities: Capabilities) {
+  const { maxOutputTokens, input, tools, structuredOutput, reasoning, prefill, serves } =
+    capabilities;
+  return {
+    max_output_tokens: maxOutputTokens,
+    supports_function_calling: tools,
+    supports_vision: input?.includes('image'),
+    supports_response_schema: structuredOutput,
+    supports_reasoning: reasoning,
+    supports_assistant_prefill: prefill,
+    supported_endpoints:
+      serves &&
+      endpoints.filter((one) =>
+        serves.some((service) => endpointsOfServices[service].includes(one)),
+      ),
+  };
+}
+
+const withoutUnknown = (members: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
+/** A text, as numbers of this size lose digits or get exponents. `price`: billionths of a USD for a thousand tokens. */
+const usdPerToken = (price: number): string => (price / 1e12).toFixed(12).replace(/\.?0+$/, '');
+
 const anthropic: ModelForm = {
-  describe: ({ id, contextWindow }) => ({
+  describe: ({ id, capabilities: { contextWindow, maxOutputTokens } }) => ({
     type: 'model',
     id,
     display_name: id,
     created_at: new Date(created * 1000).toISOString(),
-    ...(contextWindow !== undefined && { max_input_tokens: contextWindow }),
+    ...withoutUnknown({ max_input_tokens: contextWindow, max_tokens: maxOutputTokens }),
   }),
   list: (models) => ({
     data: models.map(anthropic.describe),
@@ -48,11 +110,16 @@ const anthropic: ModelForm = {
 };
 
 export const google: ModelForm = {
-  describe: ({ id, contextWindow }) => ({
+  describe: ({ id, capabilities: { contextWindow, maxOutputTokens, reasoning, serves } }) => ({
     name: `models/${id}`,
     displayName: id,
-    ...(contextWindow !== undefined && { inputTokenLimit: contextWindow }),
-    supportedGenerationMethods: ['generateContent', 'countTokens'],
+    ...withoutUnknown({
+      inputTokenLimit: contextWindow,
+      outputTokenLimit: maxOutputTokens,
+      thinking: reasoning,
+    }),
+    supportedGenerationMethods:
+      serves && !serves.includes('chat') ? [] : ['generateContent', 'countTokens'],
   }),
   list: (models) => ({ models: models.map(google.describe) }),
 };
@@ -73,7 +140,28 @@ const object = (
 });
 
 const text = { type: 'string' };
-const tokens = { type: 'integer', description: 'The context window, if it is known.' };
+const texts = { type: 'array', items: text };
+const tokens = { type: 'integer', description: 'Known of all targets, or absent.' };
+const flag = { type: 'boolean', description: 'Known of all targets, or absent.' };
+const price = { type: 'string', description: 'USD for a token.' };
+
+const openAiExtras = {
+  context_length: tokens,
+  architecture: object({}, { modality: text, input_modalities: texts, output_modalities: texts }),
+  top_provider: object({}, { context_length: tokens, max_completion_tokens: tokens }),
+  supported_parameters: texts,
+  pricing: object({ prompt: price, completion: price, input_cache_read: price }),
+  max_output_tokens: tokens,
+  supports_function_calling: flag,
+  supports_vision: flag,
+  supports_response_schema: flag,
+  supports_reasoning: flag,
+  supports_assistant_prefill: flag,
+  supported_endpoints: {
+    ...texts,
+    description: 'The APIs that serve the model, by the names that jobs have for them.',
+  },
+};
 
 export const modelSchemas: Readonly<Record<string, Schema>> = {
   Model: {
@@ -82,11 +170,11 @@ export const modelSchemas: Readonly<Record<string, Schema>> = {
     oneOf: [
       object(
         { id: text, object: { const: 'model' }, created: { type: 'integer' }, owned_by: text },
-        { context_length: tokens },
+        openAiExtras,
       ),
       object(
         { type: { const: 'model' }, id: text, display_name: text, created_at: text },
-        { max_input_tokens: tokens },
+        { max_input_tokens: tokens, max_tokens: tokens },
       ),
       ref('GeminiModel'),
     ],
@@ -105,7 +193,7 @@ export const modelSchemas: Readonly<Record<string, Schema>> = {
   },
   GeminiModel: object(
     { name: text, displayName: text, supportedGenerationMethods: { type: 'array', items: text } },
-    { inputTokenLimit: tokens },
+    { inputTokenLimit: tokens, outputTokenLimit: tokens, thinking: flag },
   ),
   GeminiModels: object({ models: { type: 'array', items: ref('GeminiModel') } }),
 };

@@ -7,9 +7,9 @@ import { gemini, versionsOfGoogle } from '../gemini/api.ts';
 import { ofAny, ofClients } from '../openapi/error-groups.ts';
 import { ref } from '../openapi/operation.ts';
 import type { Operation } from '../openapi/operation.ts';
-import { createContextWindows } from './context-window.ts';
 import { formFor, google } from './forms.ts';
 import type { KnownModel, ModelForm } from './forms.ts';
+import { createKnownModels } from './known-models.ts';
 
 const vendorHeaders = [
   {
@@ -76,28 +76,28 @@ const googlesView: Operation = {
  * wildcard serves can be asked for; the list cannot have all.
  */
 export function modelRoutes(app: FastifyInstance, { config, onError }: Services): void {
-  const windows = createContextWindows(config, onError);
+  const known = createKnownModels(config, onError);
 
   const list = async ({ principal }: FastifyRequest, form: ModelForm) => {
     const aliases = Object.entries(config.models).filter(
       ([alias]) => !isPattern(alias) && mayUse(principal, alias),
     );
-    const loading = windows.load(aliases.map(([, model]) => model));
+    const loading = known.load(aliases.map(([, model]) => model));
     if (loading) await loading;
-    const known = aliases.map(([alias, model]): KnownModel => ({
+    const models = aliases.map(([alias, model]): KnownModel => ({
       id: alias,
-      contextWindow: windows.of({ alias, model, rest: undefined }),
+      ...known.of({ alias, model, rest: undefined }),
     }));
-    return form.list(known);
+    return form.list(models);
   };
 
   const view = async ({ principal, params }: FastifyRequest, form: ModelForm) => {
     const { '*': id } = params as { '*': string };
     const served = serveModel(config.models, id);
     if (!served || !mayUse(principal, id)) throw apiError('model_not_found', { model: id });
-    const loading = windows.load([served.model]);
+    const loading = known.load([served.model]);
     if (loading) await loading;
-    return form.describe({ id, contextWindow: windows.of(served) });
+    return form.describe({ id, ...known.of(served) });
   };
 
   app.get('/v1/models', { config: { operation: listOperation } }, (request) =>
