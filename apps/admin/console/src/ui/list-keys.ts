@@ -1,5 +1,5 @@
 import { useLocation } from 'preact-iso';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export type ListKeys = {
   /** The keys of the rows in their order; none: the list cannot be moved in. */
@@ -16,7 +16,8 @@ export function useListKeys(list: ListKeys): string | undefined {
   const latest = useRef({ ...list, selected });
   latest.current = { ...list, selected };
 
-  useEffect(() => {
+  // An effect that waits for a frame would miss a key pressed as soon as the rows are there.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const { keys, hrefOf, reveal, selected: at } = latest.current;
       if (keys.length === 0 || isTyping(event)) return;
