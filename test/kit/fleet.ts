@@ -7,6 +7,7 @@ import { startSimulator } from '../../apps/simulator/src/index.ts';
 import type { Simulator } from '../../apps/simulator/src/index.ts';
 import { allOrNone } from './all-or-none.ts';
 import { spawnChild } from './child.ts';
+import type { Release } from './previous-release.ts';
 import { startRedis } from './redis.ts';
 import type { TestRedis } from './redis.ts';
 import { programOf, root } from './roles.ts';
@@ -42,6 +43,8 @@ export type FleetOptions = {
   admin?: boolean;
   /** `ulimit -n` of each role; the machine's own without it. */
   descriptors?: number;
+  /** Of the first processes; the code of this checkout without it. */
+  release?: Release | undefined;
 };
 
 /** Redis, two simulated providers, workers and ingresses: all real, all ended with the fleet. */
@@ -54,6 +57,8 @@ export type Fleet = {
   readonly admins: RoleProcess[];
   /** The URL of the first ingress. */
   readonly url: string;
+  /** What processes that are started from now on run; undefined: the code of this checkout. */
+  release: Release | undefined;
   /** The config of all processes but replaced ingresses. */
   readonly configFile: string;
   /** `redisUrl`: another URL of the same Redis. `preload`: a module of the harness that is loaded first. */
@@ -95,6 +100,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     health = false,
     admin = false,
     descriptors,
+    release,
   } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
     [
@@ -120,7 +126,12 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   };
   const start = (role: RoleName, redisUrl = redis.url, flags = noFlags, ownFile = file) => {
     const port = role === 'ingress' ? ['--port', '0'] : [];
-    return startRole(role, ['--config', ownFile, ...port], { redisUrl, flags, descriptors });
+    return startRole(role, ['--config', ownFile, ...port], {
+      redisUrl,
+      flags,
+      descriptors,
+      release: fleet.release,
+    });
   };
   let replaced = 0;
   const fleet: Fleet = {
@@ -131,6 +142,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     workers: [],
     admins: [],
     configFile: file,
+    release,
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },
@@ -226,12 +238,13 @@ type RoleOptions = {
   redisUrl: string;
   flags: readonly string[];
   descriptors: number | undefined;
+  release: Release | undefined;
 };
 
 async function startRole(
   role: RoleName,
   args: string[],
-  { redisUrl, flags, descriptors }: RoleOptions,
+  { redisUrl, flags, descriptors, release }: RoleOptions,
 ): Promise<RoleProcess> {
   const ownFlags = process.env['VITEST'] === undefined ? process.execArgv : noFlags;
   const node = [process.execPath, ...ownFlags, ...flags];
@@ -241,8 +254,8 @@ async function startRole(
   const child = spawnChild({
     name: role,
     command,
-    args: [...before, programOf(role), ...args],
-    cwd: root,
+    args: [...before, (release?.programOf ?? programOf)(role), ...args],
+    cwd: release?.root ?? root,
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     ipc: true,
     ignore: ['stdout'],
