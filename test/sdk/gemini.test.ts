@@ -366,7 +366,7 @@ describe('a request by its URL', () => {
   });
 
   it.each([
-    ['a wrong method', 'openai-text:embedContent', body, 404, 'NOT_FOUND'],
+    ['a wrong method', 'openai-text:predict', body, 404, 'NOT_FOUND'],
     ['no method', 'openai-text', body, 404, 'NOT_FOUND'],
     ['an unknown model', 'none:generateContent', body, 404, 'NOT_FOUND'],
     ['no contents', 'openai-text:generateContent', {}, 400, 'INVALID_ARGUMENT'],

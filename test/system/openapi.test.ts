@@ -147,6 +147,11 @@ describe('the schemas of the document are those of', () => {
     await expectAnswer(route, 200, { body }, `${url}:streamGenerateContent`);
     await expectAnswer(route, 404, { body }, '/v1beta/models/another:generateContent');
     await expectAnswer(route, 200, { body }, `${url}:countTokens`);
+    const content = { parts: [{ text: 'hello' }] };
+    await expectAnswer(route, 200, { body: { content } }, `${url}:embedContent`);
+    const requests = [{ content }, { content }];
+    await expectAnswer(route, 200, { body: { requests } }, `${url}:batchEmbedContents`);
+    await expectAnswer(route, 400, { body: {} }, `${url}:embedContent`);
     await expectAnswer(['GET', '/v1beta/models'], 200);
     await expectAnswer(['GET', '/v1beta/models/{model}'], 200, {}, url);
     await expectAnswer(['GET', '/v1beta/models/{model}'], 404, {}, '/v1beta/models/another');

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
+import { geminiEmbeddings } from './gemini/embeddings.ts';
 import { gemini } from './gemini/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
 import { openAiCompletions } from './openai-completions/format.ts';
@@ -23,6 +24,7 @@ const all: readonly WireFormat[] = [
   ...Object.values(formats),
   openAiCompletions,
   ...passThroughFormats,
+  geminiEmbeddings,
 ];
 
 export const formatAt = (path: string): WireFormat | undefined =>

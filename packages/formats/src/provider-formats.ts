@@ -4,6 +4,11 @@ import type { Additions } from './additions.ts';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { anthropicMessages } from './anthropic-messages/provider.ts';
 import { completesTexts } from './client-formats.ts';
+import {
+  geminiEmbeddings,
+  geminiEmbeddingsAtOpenAi,
+  openAiEmbeddingsAtGemini,
+} from './gemini/embeddings.ts';
 import { gemini } from './gemini/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
 import { openAiCompletions } from './openai-completions/provider.ts';
@@ -26,10 +31,29 @@ export const formatOf = (provider: Provider): ProviderFormat =>
 /** As `formatOf`, for requests of this endpoint. Undefined: the wire format of the provider has no such API. */
 export function formatFor(provider: Provider, endpoint: Endpoint): ProviderFormat | undefined {
   if (completesTexts(provider, endpoint)) return added(openAiCompletions, provider);
-  const passThrough = passThroughFormats[endpoint];
-  if (!passThrough) return formatOf(provider);
-  return provider.api === 'openai' ? added(passThrough, provider) : undefined;
+  const formats = formatsOf[endpoint];
+  if (!formats) return formatOf(provider);
+  const format = formats[provider.api];
+  return format && added(format, provider);
 }
+
+const passThrough = (endpoint: keyof typeof passThroughFormats) => ({
+  openai: passThroughFormats[endpoint],
+});
+
+/** The formats of endpoints that have no inner form, by the `api` of providers that have such an API. */
+const formatsOf: Readonly<
+  Partial<Record<Endpoint, Partial<Record<ProviderApi, ProviderFormat | undefined>>>>
+> = {
+  ...Object.fromEntries(
+    Object.keys(passThroughFormats).map((endpoint) => [
+      endpoint,
+      passThrough(endpoint as Endpoint),
+    ]),
+  ),
+  '/v1/embeddings': { ...passThrough('/v1/embeddings'), gemini: openAiEmbeddingsAtGemini },
+  '/v1beta/models:embedContent': { gemini: geminiEmbeddings, openai: geminiEmbeddingsAtOpenAi },
+};
 
 type Provider = {
   readonly api: ProviderApi;

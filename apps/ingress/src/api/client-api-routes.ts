@@ -36,11 +36,11 @@ export function clientApiRoutes(app: FastifyInstance, services: Services): void 
 function clientApiRoute(
   app: FastifyInstance,
   services: Services,
-  api: ClientApi,
-  { url, members, answer }: ApiUrl,
+  ownApi: ClientApi,
+  { url, apiOf, members, answer }: ApiUrl,
 ): void {
-  const operation = operationOf(api);
-  const { errorBody, head: errorHead, takesForms } = api;
+  const operation = operationOf(ownApi);
+  const { errorBody, head: errorHead, takesForms } = ownApi;
   const config = { errorBody, errorHead, takesForms, operation };
   app.post(url, { config }, async (request, reply) => {
     const own = answer?.(request, services);
@@ -48,7 +48,9 @@ function clientApiRoute(
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
     const query = request.query as Record<string, unknown>;
-    const ofUrl = members?.(request.params as Record<string, string>, query);
+    const params = request.params as Record<string, string>;
+    const api = apiOf?.(params) ?? ownApi;
+    const ofUrl = members?.(params, query);
     const object = parseObject(request.body);
     const resolved = await api.resolve?.(object, {
       text: String(request.body),

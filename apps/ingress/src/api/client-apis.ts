@@ -3,6 +3,7 @@ import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
 import { completions } from './completions/api.ts';
 import { gemini } from './gemini/api.ts';
+import { geminiEmbeddings } from './gemini/embeddings.ts';
 import { messages } from './messages/api.ts';
 import {
   embeddings,
@@ -34,6 +35,7 @@ export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   transcriptions,
   translations,
   gemini,
+  geminiEmbeddings,
 ];
 
 const byPath = new Map(clientApis.map((api) => [api.path, api]));

@@ -54,6 +54,8 @@ export type ClientApi = {
 /** A URL by which clients call an API. */
 export type ApiUrl = {
   url: string;
+  /** The API of a call, where it is another one, whose errors and headers are the same. */
+  apiOf?(params: Readonly<Record<string, string | undefined>>): ClientApi | undefined;
   /**
    * Members of the request that the URL has, with JSON texts as values: they become members of the body. Throws an
    * ApiError for a URL that is none of the API.

@@ -13,6 +13,15 @@ export function pathParts(path: string): { model: string; stream: boolean } | un
   return { model: decoded(model), stream: method === 'streamGenerateContent' };
 }
 
+const EMBEDDINGS_PATH = /^\/v1(?:alpha|beta)?\/models\/(.+):(embedContent|batchEmbedContents)$/u;
+
+/** As `pathParts`, for embeddings. */
+export function embeddingsPathParts(path: string): { model: string; isBatch: boolean } | undefined {
+  const [, model, method] = EMBEDDINGS_PATH.exec(path) ?? [];
+  if (model === undefined) return undefined;
+  return { model: decoded(model), isBatch: method === 'batchEmbedContents' };
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

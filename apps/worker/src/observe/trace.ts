@@ -240,6 +240,7 @@ function seamOf(
 const operations: Readonly<Partial<Record<Endpoint, string>>> = {
   '/v1/completions': 'text_completion',
   '/v1/embeddings': 'embeddings',
+  '/v1beta/models:embedContent': 'embeddings',
   '/v1/moderations': 'moderation',
   '/v1/rerank': 'rerank',
   '/v1/images/generations': 'image_generation',

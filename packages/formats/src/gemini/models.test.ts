@@ -29,3 +29,7 @@ test.each([
 ])('of %s nothing is known', (model) => {
   expect(capabilitiesOf(model)).toEqual({});
 });
+
+test.each(['gemini-embedding-001', 'models/text-embedding-004'])('%s has embeddings', (model) => {
+  expect(capabilitiesOf(model)).toEqual({ serves: ['embeddings'] });
+});

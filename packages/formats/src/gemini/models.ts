@@ -51,8 +51,12 @@ export function traitsOf(model: string): ModelTraits {
   };
 }
 
-/** Of the models of Gemini that answer in text. Others, for images, speech, live calls or robots, have their purpose in their names. */
+/**
+ * Of the models of Gemini that answer in text, and of those for embeddings. Others, for images, speech, live calls or robots, have
+ * their purpose in their names.
+ */
 export function capabilitiesOf(model: string): Capabilities {
+  if (embeddingModel.test(model)) return { serves: ['embeddings'] };
   const name = /^(?:models\/)?gemini-([\w.-]+)$/.exec(model.toLowerCase())?.[1];
   if (name === undefined || !textModel.test(name)) return {};
   const { thinking } = traitsOf(model);
@@ -65,6 +69,9 @@ export function capabilitiesOf(model: string): Capabilities {
     reasoning: thinking !== 'none',
   };
 }
+
+/** `gemini-embedding-001`, `text-embedding-005`, `text-multilingual-embedding-002`. */
+const embeddingModel = /^(?:models\/)?(?:gemini|text|text-multilingual)-embedding-[\w.-]+$/;
 
 /** `2.5-flash-lite`, `3-pro-preview`, `2.5-pro-preview-06-05`, `2.0-flash-001`. */
 const textModel =

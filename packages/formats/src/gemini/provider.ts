@@ -34,12 +34,25 @@ const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>
 
 function request(call: ProviderCall): UpstreamRequest | Fault {
   const method = call.stream ? 'streamGenerateContent?alt=sse' : 'generateContent';
-  return translatedRequest(call, () => ({
-    path: `${rootOf(call.baseUrl)}/${resourceOf(call.model)}:${method}`,
-    headers: authorization(call),
-    body: call.native ? nativeRequest(call.native, call) : translateRequest(call),
-  }));
+  return translatedRequest(call, () =>
+    geminiRequest(
+      call,
+      method,
+      call.native ? nativeRequest(call.native, call) : translateRequest(call),
+    ),
+  );
 }
+
+/** A request to a method of the call's model. */
+export const geminiRequest = (
+  call: ProviderCall,
+  method: string,
+  body: string,
+): UpstreamRequest => ({
+  path: `${rootOf(call.baseUrl)}/${resourceOf(call.model)}:${method}`,
+  headers: authorization(call),
+  body,
+});
 
 /** The base URL is Google's, without the version, or has one, as that of Vertex AI's express mode. */
 function rootOf(baseUrl: string): string {
@@ -48,7 +61,7 @@ function rootOf(baseUrl: string): string {
 }
 
 /** `models/NAME`; a tuned model has its own collection in its name. */
-function resourceOf(model: string): string {
+export function resourceOf(model: string, isInPath = true): string {
   const name = /^(?:models|tunedModels)\//.test(model) ? model : `models/${model}`;
-  return name.split('/').map(encodeURIComponent).join('/');
+  return isInPath ? name.split('/').map(encodeURIComponent).join('/') : name;
 }

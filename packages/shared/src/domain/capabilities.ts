@@ -45,7 +45,7 @@ export const endpointsOfServices: Readonly<Record<Service, readonly Endpoint[]>>
     '/v1/responses',
     '/v1beta/models:generateContent',
   ],
-  embeddings: ['/v1/embeddings'],
+  embeddings: ['/v1/embeddings', '/v1beta/models:embedContent'],
   moderations: ['/v1/moderations'],
   rerank: ['/v1/rerank'],
   images: ['/v1/images/generations', '/v1/images/edits', '/v1/images/variations'],
@@ -58,7 +58,7 @@ export const servicesOfApis: Readonly<Record<ProviderApi, readonly Service[]>> =
   openai: services,
   anthropic: ['chat'],
   'openai-responses': ['chat'],
-  gemini: ['chat'],
+  gemini: ['chat', 'embeddings'],
 };
 
 /** What all of these models can do, one of which will answer. Never empty. */

@@ -17,6 +17,7 @@ export const endpoints = [
   '/v1/audio/transcriptions',
   '/v1/audio/translations',
   '/v1beta/models:generateContent',
+  '/v1beta/models:embedContent',
 ] as const;
 export type Endpoint = (typeof endpoints)[number];
 

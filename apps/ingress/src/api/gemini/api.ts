@@ -12,27 +12,40 @@ import { parseObject } from '../json-body.ts';
 import type { ClientApi } from '../port.ts';
 import { countPromptTokens } from '../token-count.ts';
 import { description } from './description.ts';
+import { geminiEmbeddings } from './embeddings.ts';
 
-const methods: Readonly<Record<string, { stream: boolean }>> = {
+const methods: Readonly<Record<string, { stream: boolean; isEmbedding?: true }>> = {
   generateContent: { stream: false },
   streamGenerateContent: { stream: true },
+  embedContent: { stream: false, isEmbedding: true },
+  batchEmbedContents: { stream: false, isEmbedding: true },
 };
 
+const methodOf = (name: string) => (Object.hasOwn(methods, name) ? methods[name] : undefined);
+
+/** Of a URL. `publisher`: of Vertex AI, whose own models have none in their names. */
+type UrlParams = Readonly<Record<string, string | undefined>>;
+
 /** The model and the method of a URL; aliases may contain slashes and colons. */
-function partsOf(rest: string): { model: string; name: string } {
+function partsOf({ '*': rest = '', publisher = 'google' }: UrlParams) {
   const [, model = '', name = ''] = /^(.+):([A-Za-z]+)$/.exec(rest) ?? [];
-  return { model, name };
+  return { model: publisher === 'google' || model === '' ? model : `${publisher}/${model}`, name };
 }
 
 /** The members of a request that its URL has. */
-function membersOf(rest: string, query: Readonly<Record<string, unknown>>): Record<string, string> {
-  const { model, name } = partsOf(rest);
-  const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
+function membersOf(
+  params: UrlParams,
+  query: Readonly<Record<string, unknown>>,
+): Record<string, string> {
+  const { model, name } = partsOf(params);
+  const method = methodOf(name);
   if (!method) {
-    const served =
-      'models/MODEL:generateContent, models/MODEL:streamGenerateContent and models/MODEL:countTokens';
-    throw apiError('unknown_url', { method: 'POST', path: `models/${rest.slice(0, 200)}`, served });
+    const all = [...Object.keys(methods), 'countTokens'].map((one) => `models/MODEL:${one}`);
+    const path = `models/${(params['*'] ?? '').slice(0, 200)}`;
+    const served = `${all.slice(0, -1).join(', ')} and ${all.at(-1) ?? ''}`;
+    throw apiError('unknown_url', { method: 'POST', path, served });
   }
+  if (method.isEmbedding) return { model: JSON.stringify(model) };
   // Without `alt=sse` Google sends an array of responses; it comes in one piece here.
   const isArray = method.stream && query['alt'] !== 'sse';
   return {
@@ -47,8 +60,7 @@ function countTokens(
   request: FastifyRequest,
   services: Pick<Services, 'config'>,
 ): object | undefined {
-  const { '*': rest } = request.params as { '*': string };
-  const { model, name } = partsOf(rest);
+  const { model, name } = partsOf(request.params as UrlParams);
   if (name !== 'countTokens') return undefined;
   const body = parseObject(request.body);
   const asked = member(body, 'generateContentRequest');
@@ -60,14 +72,24 @@ function countTokens(
 /** The versions of Google's API that its clients use; for what is served here they are the same. */
 export const versionsOfGoogle = ['v1beta', 'v1', 'v1alpha'] as const;
 
+/** Of Vertex AI: in express mode, and with a project. */
+const urlsOfVertex = ['v1beta1', 'v1'].flatMap((version) => [
+  `/${version}/publishers/:publisher/models/*`,
+  `/${version}/projects/:project/locations/:location/publishers/:publisher/models/*`,
+]);
+
 const responses = formatApi({
   path: '/v1beta/models:generateContent',
   description,
-  urls: versionsOfGoogle.map((version) => ({
-    url: `/${version}/models/*`,
-    members: (params, query) => membersOf(params['*'] ?? '', query),
-    answer: countTokens,
-  })),
+  urls: [...versionsOfGoogle.map((version) => `/${version}/models/*`), ...urlsOfVertex].map(
+    (url) => ({
+      url,
+      members: membersOf,
+      answer: countTokens,
+      apiOf: (params) =>
+        methodOf(partsOf(params).name)?.isEmbedding ? geminiEmbeddings : undefined,
+    }),
+  ),
   isCalledBy: (path, headers) =>
     /^\/+v1(?:alpha|beta)\d*\//.test(path) || 'x-goog-api-key' in headers,
   format: geminiClient,

@@ -118,8 +118,10 @@ export const google: ModelForm = {
       outputTokenLimit: maxOutputTokens,
       thinking: reasoning,
     }),
-    supportedGenerationMethods:
-      serves && !serves.includes('chat') ? [] : ['generateContent', 'countTokens'],
+    supportedGenerationMethods: [
+      ...(!serves || serves.includes('chat') ? ['generateContent', 'countTokens'] : []),
+      ...(serves?.includes('embeddings') ? ['embedContent'] : []),
+    ],
   }),
   list: (models) => ({ models: models.map(google.describe) }),
 };
