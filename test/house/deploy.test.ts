@@ -63,6 +63,17 @@ describe('docker-compose.yml', () => {
     }
   });
 
+  test('gives every process the database of the ledger, which PostgreSQL of the same file has', () => {
+    const given = services['ingress-a']?.environment?.['DATABASE_URL'] ?? '';
+    const url = new URL(given);
+    const { environment: own = {} } = services[url.hostname] ?? {};
+    expect(url.pathname).toBe(`/${own['POSTGRES_DB']}`);
+    expect(url.username).toBe(own['POSTGRES_USER']);
+    for (const name of ['ingress-b', 'worker', 'admin']) {
+      expect(services[name]?.environment).toHaveProperty('DATABASE_URL', given);
+    }
+  });
+
   test('lets a process drain before it is killed', () => {
     const { drainTimeoutMs, drainDelayMs } = load('deploy/millrace.yaml');
     for (const name of ['ingress-a', 'ingress-b', 'worker', 'load-balancer']) {
