@@ -101,6 +101,14 @@ export async function runClaude(
   }
 }
 
+export type CodexTask = {
+  url: string;
+  model: string;
+  prompt: string;
+  /** It sends its requests over one WebSocket, in place of one HTTP request each. */
+  overWebSocket?: boolean;
+};
+
 /**
  * Runs Codex in print mode in an empty folder, with tools that run without asking.
  *
@@ -109,7 +117,7 @@ export async function runClaude(
  */
 export async function runCodex(
   program: string,
-  { url, model, prompt }: { url: string; model: string; prompt: string },
+  { url, model, prompt, overWebSocket = false }: CodexTask,
 ): Promise<AgentRun & { runs: number }> {
   const home = await mkdtemp(join(tmpdir(), 'millrace-codex-'));
   const [work, commands, notes] = ['work', 'bin', 'notes'].map((name) => join(home, name)) as [
@@ -139,6 +147,7 @@ enabled = false
 name = "Millrace"
 base_url = "${url}/v1"
 wire_api = "responses"
+supports_websockets = ${overWebSocket}
 `,
     );
     const run = await runToEnd(

@@ -45,8 +45,9 @@ export type Socket = {
 export async function openSocket(
   url: string,
   headers: Record<string, string> = {},
+  path = '/v1/ws',
 ): Promise<Socket> {
-  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/ws`, { headers });
+  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}${path}`, { headers });
   const texts: string[] = [];
   const frames: Frame[] = [];
   const watchers = new Set<() => void>();

@@ -21,14 +21,18 @@ beforeAll(async () => {
       { provider: 'backup', model: 'tools:pace=60' },
     ],
   };
-  fleet = await startFleet({ admin: true, models: { agent: model } });
+  fleet = await startFleet({ admin: true, models: { http: model, websocket: model } });
 });
 afterAll(() => fleet.close());
 
-test.skipIf(program === undefined)(
-  'Codex finishes its task while a provider is cut and a worker is killed under it',
+test.skipIf(program === undefined).each([
+  ['over HTTP', 'http'],
+  ['over a WebSocket', 'websocket'],
+])(
+  'Codex finishes its task %s while a provider is cut and a worker is killed under it',
   { timeout: patienceMs },
-  async () => {
+  async (_, name) => {
+    const overWebSocket = name === 'websocket';
     const kill = async (): Promise<string> => {
       // The answer after the tool's result.
       const { body } = await fleet.backup.waitFor(
@@ -41,10 +45,16 @@ test.skipIf(program === undefined)(
     const killed = kill();
     const run = await runCodex(program ?? '', {
       url: fleet.url,
-      model: 'agent',
+      model: name,
       prompt: 'Do the task.',
+      overWebSocket,
     });
     expect(run).toMatchObject({ code: 0, runs: 1 });
+    const hasClosed = async () => {
+      const { text } = await call(`${fleet.url}/metrics`);
+      return /^millrace_websocket_ends_total\{reason="(client|lost)"\} [1-9]/m.test(text);
+    };
+    await expect.poll(hasClosed).toBe(overWebSocket);
     const items = run.stdout
       .split('\n')
       .filter((line) => line !== '')
@@ -54,7 +64,7 @@ test.skipIf(program === undefined)(
     expect(messages.map(({ item }) => item?.text)).toEqual([expectedText({ tokens: 60 })]);
     expect(await killed).toContain('"role":"tool"');
     const outcomes = async () => {
-      const { data } = jsonOf(await call(`${fleet.url}/admin/requests?model=agent`)) as {
+      const { data } = jsonOf(await call(`${fleet.url}/admin/requests?model=${name}`)) as {
         data: { attempts: { outcome: string }[] }[];
       };
       return data.map(({ attempts }) => attempts.map(({ outcome }) => outcome).join(' '));

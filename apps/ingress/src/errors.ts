@@ -160,8 +160,8 @@ export const errorTable = {
   unknown_frame_type: {
     ...invalid,
     param: 'type',
-    message: ({ frameType }: { frameType: string }) =>
-      `Unknown frame type ${frameType}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
+    message: ({ frameType, expected }: { frameType: string; expected: string }) =>
+      `Unknown frame type ${frameType}: expected ${expected}.`,
   },
   request_too_deep: {
     ...invalid,
@@ -415,6 +415,17 @@ export const errorTable = {
     ...tooMany,
     message: ({ max }: { max: number }) => `A connection may have ${max} requests under way.`,
     headers: { ...after(1), connection: 'close' },
+  },
+  /** The codes of OpenAI's WebSocket mode, on which its clients connect again. */
+  websocket_connection_limit_reached: {
+    ...invalid,
+    message: 'This WebSocket has been open as long as it may, for 60 minutes: open a new one.',
+  },
+  websocket_stream_limit_reached: {
+    ...invalid,
+    param: 'stream_id',
+    message: ({ max }: { max: number }) =>
+      `This WebSocket has used ${max} values of 'stream_id', as many as it may: use one of them again, or open a new WebSocket.`,
   },
   too_many_requests_on_socket: {
     ...tooMany,

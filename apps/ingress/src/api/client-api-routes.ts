@@ -1,5 +1,4 @@
 import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
-import { setMembers } from '@millrace/shared/domain/json-text';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiError, errorOf } from '../api-error.ts';
@@ -19,6 +18,7 @@ import {
 } from './headers.ts';
 import { makeJob } from './jobs/routes.ts';
 import { parseObject } from './json-body.ts';
+import { readRequest } from './read-request.ts';
 import type { ApiUrl, ClientApi, ParsedBody } from './port.ts';
 import { operationOf } from './openapi/client-api.ts';
 import { factsOfAnswer } from './answer-facts.ts';
@@ -51,20 +51,13 @@ function clientApiRoute(
     const params = request.params as Record<string, string>;
     const api = apiOf?.(params) ?? ownApi;
     const ofUrl = members?.(params, query);
-    const object = parseObject(request.body);
-    const resolved = await api.resolve?.(object, {
-      text: String(request.body),
-      principal: request.principal,
-      response: reply.raw,
-      services,
-    });
-    const replaced = { ...ofUrl, ...resolved?.members };
-    const asked = Object.keys(replaced).length > 0 ? withMembers(object, replaced) : object;
-    const parsed = api.parse(asked, request.headers);
-    if (parsed.kind === 'refused') throw errorOf(parsed);
-    if (resolved) parsed.echo = { ...Object(parsed.echo), ...resolved.echo };
-    const added = { ...replaced, ...parsed.members };
-    if (Object.keys(added).length > 0) request.body = setMembers(String(request.body), added);
+    const text = String(request.body);
+    const { principal, headers } = request;
+    const body = parseObject(request.body);
+    const resolved = await api.resolve?.(body, { text, principal, client: reply.raw, services });
+    const read = readRequest(api, { text, body, members: ofUrl, headers }, resolved);
+    const { parsed } = read;
+    request.body = read.body;
     if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, parsed.model);
     const { submission, after, withIds } = readSubmission(api, parsed, request);
@@ -94,14 +87,6 @@ function clientApiRoute(
     return reply;
   });
 }
-
-/** An object with members whose values are JSON texts. */
-const withMembers = (object: Record<string, unknown>, members: Record<string, string>) => ({
-  ...object,
-  ...Object.fromEntries(
-    Object.entries(members).map(([name, text]) => [name, JSON.parse(text) as unknown]),
-  ),
-});
 
 /** Throws an ApiError on a header that cannot be read. */
 function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequest) {

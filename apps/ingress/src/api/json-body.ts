@@ -6,7 +6,8 @@ import { apiError, errorOf } from '../api-error.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import { tooComplex } from '../server/json-shape.ts';
-import type { ClientApi, ParsedBody } from './port.ts';
+import type { ClientApi, ParsedBody, Resolved } from './port.ts';
+import { readRequest } from './read-request.ts';
 
 /* Common checks of the bodies of all APIs, jobs and frames. */
 
@@ -36,13 +37,18 @@ export function parseObject(text: unknown): Record<string, unknown> {
 }
 
 /**
- * The member `body` of a job or a frame: parsed by its API, and its text, which is sent upstream byte for
- * byte. Throws an ApiError.
+ * The member `body` of a job or a frame with this text: parsed by its API, and its text, which is sent upstream byte for
+ * byte. `resolved`: what it refers to. Throws an ApiError.
  */
-export function readInnerBody(api: ClientApi, body: unknown, text: string): InnerBody {
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
-  const parsed = api.parse(body);
-  if (parsed.kind === 'refused') throw errorOf(parsed);
+export function readInnerBody(
+  api: ClientApi,
+  object: unknown,
+  text: string,
+  resolved?: Resolved,
+): InnerBody {
+  if (!isJsonObject(object)) throw wrongType('body', 'an object', object);
+  const own = memberText(text, 'body') ?? '{}';
+  const { parsed, body } = readRequest(api, { text: own, body: object }, resolved);
   const { model, stream, includeUsage, inner, echo, keepsBody } = parsed;
   return {
     endpoint: api.path,
@@ -52,7 +58,7 @@ export function readInnerBody(api: ClientApi, body: unknown, text: string): Inne
     inner,
     echo,
     keepsBody,
-    body: memberText(text, 'body') ?? '{}',
+    body,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { AnswerFacts } from '@millrace/formats/client-port';
 import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
@@ -26,10 +27,7 @@ export type ClientApi = {
    * HTTP only.
    */
   parse(body: Record<string, unknown>, headers?: IncomingHttpHeaders): ParsedBody | Refused;
-  /**
-   * Over HTTP, before `parse`: what a body refers to, in place of the reference. Undefined: it refers to nothing. Rejects with an
-   * ApiError.
-   */
+  /** Before `parse`: what a body refers to, in place of the reference. Undefined: it refers to nothing. Rejects with an ApiError. */
   resolve?(body: Record<string, unknown>, context: ResolveContext): Promise<Resolved | undefined>;
   /** Headers of every answer, in addition to those of all APIs. */
   head(id: string): Record<string, string>;
@@ -68,13 +66,19 @@ export type ApiUrl = {
   answer?(request: FastifyRequest, services: Pick<Services, 'config'>): object | undefined;
 };
 
+/** The response or the socket of a client. */
+export type ResolvingClient = Pick<ServerResponse, 'destroyed'> &
+  Pick<EventEmitter, 'once' | 'off'>;
+
 export type ResolveContext = {
   /** The text of the body. */
   text: string;
   principal: Principal;
   /** Its close ends the work. */
-  response: ServerResponse;
+  client: ResolvingClient;
   services: Services;
+  /** A response that only the client's connection knows. */
+  remembered?(id: string): { input: string; isWarmUp: boolean } | undefined;
 };
 
 export type Resolved = {

@@ -10,7 +10,7 @@ it.each([
 ])("a provider's code is logged if it is no text: %s", (_, code, logged) => {
   const lines: unknown[] = [];
   const log = { debug: () => {}, info: () => {}, warn: (line: unknown) => lines.push(line) };
-  logSocketRequest(log, { frame: 'create', key: 'a', outcome: 'failed', code });
+  logSocketRequest(log, { path: '/v1/ws', frame: 'create', key: 'a', outcome: 'failed', code });
   expect(lines).toEqual([
     { path: '/v1/ws', frame: 'create', key: 'a', outcome: 'failed', code: logged },
   ]);

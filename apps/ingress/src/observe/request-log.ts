@@ -167,6 +167,8 @@ const levelOf = (outcome: RequestOutcome) => (outcome === 'failed' ? 'warn' : 'i
 
 /** One request on a WebSocket. */
 export type SocketLine = {
+  /** Of the WebSocket. */
+  path: string;
   id?: string | undefined;
   frame: 'create' | 'subscribe' | (string & {});
   key: string | undefined;
@@ -181,5 +183,5 @@ export type SocketLine = {
 
 export function logSocketRequest(log: Log, line: SocketLine): void {
   const code = plainCode(line.code);
-  log[levelOf(line.outcome)]({ path: '/v1/ws', ...line, code }, 'request');
+  log[levelOf(line.outcome)]({ ...line, code }, 'request');
 }

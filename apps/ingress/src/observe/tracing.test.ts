@@ -101,7 +101,7 @@ describe('the span of a request', () => {
 
   test('is none of a request that is not sampled', () => {
     expect(tracing(0).beginHttp(request())).toBeUndefined();
-    expect(tracing(0).beginFrame()).toBeUndefined();
+    expect(tracing(0).beginFrame('/v1/ws')).toBeUndefined();
   });
 
   test.each([
@@ -128,7 +128,7 @@ describe('the span of a request', () => {
 
   test('of a frame on a WebSocket begins a trace of its own', () => {
     const { beginFrame } = tracing(1);
-    for (let i = 0; i < 2; i++) beginFrame()?.end(ended());
+    for (let i = 0; i < 2; i++) beginFrame('/v1/ws')?.end(ended());
     expect(recorded.map(({ name }) => name)).toEqual(['create /v1/ws', 'create /v1/ws']);
     expect(new Set(recorded.map(({ traceId }) => traceId)).size).toBe(2);
     expect(recorded.map(({ parentSpanId }) => parentSpanId)).toEqual([undefined, undefined]);

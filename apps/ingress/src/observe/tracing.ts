@@ -37,7 +37,7 @@ export type Tracing = {
   /** Undefined: the request is not sampled. */
   beginHttp(request: FastifyRequest): RequestSpan | undefined;
   /** A `create` frame on a WebSocket: every one begins a trace of its own. */
-  beginFrame(): RequestSpan | undefined;
+  beginFrame(route: string): RequestSpan | undefined;
 };
 
 export function createTracing(
@@ -73,7 +73,7 @@ export function createTracing(
         'url.scheme': request.protocol,
       });
     },
-    beginFrame: () => begin({}, 'create /v1/ws', { 'http.route': '/v1/ws' }),
+    beginFrame: (route) => begin({}, `create ${route}`, { 'http.route': route }),
   };
 }
 

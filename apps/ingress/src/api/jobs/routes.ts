@@ -23,6 +23,8 @@ import {
   readPriority,
 } from '../headers.ts';
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
+import type { Resolved } from '../port.ts';
+import { resolveInner } from '../resolve-inner.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
 import { findJob } from './find-job.ts';
@@ -41,14 +43,18 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const span = services.tracing?.beginHttp(request);
     if (span) factsOf(reply.raw).span = span;
     const text = String(request.body);
-    const job = readJob(parseObject(request.body), text, services.config.webhooks);
+    const { principal } = request;
+    const context = { principal, client: reply.raw, services };
+    const asked = parseObject(request.body);
+    const resolved = await resolveInner(asked, text, context);
+    const job = readJob(asked, text, services.config.webhooks, resolved);
     if (isLarge(text)) await nextTurn();
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
     noteModel(reply.raw, job.model);
     const submission = {
       ...job,
-      principal: request.principal,
+      principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
@@ -207,6 +213,7 @@ export function readJob(
   job: Record<string, unknown>,
   text: string,
   webhooks: Services['config']['webhooks'],
+  resolved?: Resolved,
 ) {
   for (const field of Object.keys(job)) {
     if (!jobFields.has(field)) {
@@ -215,7 +222,7 @@ export function readJob(
   }
   const { endpoint, body, priority, deadline, max_cost, metadata, webhook } = job;
   return {
-    ...readInnerBody(readEndpoint(endpoint), body, text),
+    ...readInnerBody(readEndpoint(endpoint), body, text, resolved),
     reader: 'native' as const,
     attached: false,
     read: false,

@@ -87,7 +87,13 @@ export const ofJobs = [
 
 /** Errors that no answer of a route of clients has: of frames, of streams, of the log, and of paths below `/admin`. */
 export const elsewhere = {
-  onWebSockets: ['unknown_frame_type', 'too_many_requests_on_socket', 'request_ended'],
+  onWebSockets: [
+    'unknown_frame_type',
+    'too_many_requests_on_socket',
+    'request_ended',
+    'websocket_connection_limit_reached',
+    'websocket_stream_limit_reached',
+  ],
   inStreams: ['reader_too_slow'],
   inLogs: ['client_gone'],
   belowAdmin: [

@@ -39,12 +39,16 @@ export async function continueResponse(
 /** What was said up to the end of a response, as input items. */
 async function itemsOf(id: string, context: ResolveContext): Promise<string[]> {
   const { services, principal } = context;
+  const remembered = context.remembered?.(id);
+  if (remembered?.isWarmUp) return inputItems(remembered.input);
   try {
     const described = await findResponse(services, principal, id);
     // An admin sees the responses of all keys, and continues only its own.
     if (described.meta.keyId !== principal.keyId)
       throw apiError('previous_response_not_found', { id });
-    const input = await storedInput(services, described);
+    const input = remembered
+      ? inputItems(remembered.input)
+      : await storedInput(services, described);
     if (!input) throw apiError('previous_response_not_found', { id });
     const result = memberText(await viewOf(described, context), 'result');
     if (result === undefined || result === 'null') {
@@ -60,17 +64,17 @@ async function itemsOf(id: string, context: ResolveContext): Promise<string[]> {
 }
 
 /** The view of a response. What it counts as held is free again with the view, not with the end of the new answer. */
-async function viewOf(described: Described, { services, response }: ResolveContext) {
-  const client = Object.assign(new EventEmitter(), { destroyed: response.destroyed });
+async function viewOf(described: Described, context: ResolveContext) {
+  const client = Object.assign(new EventEmitter(), { destroyed: context.client.destroyed });
   const leave = () => {
     client.destroyed = true;
     client.emit('close');
   };
-  response.once('close', leave);
+  context.client.once('close', leave);
   try {
-    return await services.jobViews.view(described, client);
+    return await context.services.jobViews.view(described, client);
   } finally {
-    response.off('close', leave);
+    context.client.off('close', leave);
     leave();
   }
 }

@@ -58,6 +58,26 @@ export const description: ApiDescription = {
   example: { model: 'simulated', input: 'Hello' },
 };
 
+export const responseSocketOperation: Operation = {
+  tag: 'Client APIs',
+  access: 'key',
+  summary: 'Open a WebSocket for responses',
+  description:
+    'A client sends `response.create` frames: the members of a request, and `stream_id` to name a lane. It gets the events of each response as JSON texts.',
+  answers: {
+    '101': {
+      description:
+        'The connection is a WebSocket from now on. The server sends messages with this schema.',
+      content: { 'application/json': ref('ResponseEvent') },
+    },
+    default: {
+      description: 'The handshake is refused.',
+      content: { 'application/json': ref('Error') },
+    },
+  },
+  errors: [...ofAny, ...ofClients, 'method_not_supported'],
+};
+
 const id: Parameter = {
   name: 'id',
   in: 'path',

@@ -9,6 +9,7 @@ const closeCodes = {
   no_key: [1008, 'no valid key was shown'],
   key_ended: [1008, 'the API key is not valid any more'],
   unfinished: [1008, 'a frame did not arrive in time'],
+  expired: [1001, 'the connection was open as long as it may be'],
   broken: [1011, 'the server had an error'],
   drained: [1012, 'the server restarts, come back'],
   stalled: [1013, 'the reader took nothing for too long'],

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { WebSocket } from '@fastify/websocket';
 import { apiError, errorOf, toApiError } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
@@ -13,24 +14,19 @@ import { makeRequestId } from '../../server/request-id.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { checkShape } from '../json-body.ts';
-import type { SocketCloser } from './close-codes.ts';
-import { handleFrame } from './frame-handlers.ts';
-import type { FrameContext } from './frame-handlers.ts';
-import { errorFrame, parseFrame, serverBusy } from './frames.ts';
+import type { CloseReason, SocketCloser } from './close-codes.ts';
+import { parseFrame, serverBusy } from './frames.ts';
 import type { Frame } from './frames.ts';
 import type { SocketWatch } from './heartbeat.ts';
 import { createMessageQueue } from './message-queue.ts';
 import type { Message, MessageQueue } from './message-queue.ts';
-import { SocketRequests } from './requests.ts';
+import type { SocketProtocol, SocketSession } from './protocol.ts';
 
 /**
  * While the memory for bodies is used up, frames up to this many bytes are served if they do not open a
  * request.
  */
 const smallFrame = 4096;
-
-/** Frames that open a request on the socket. */
-const openingTypes = new Set<unknown>(['create', 'subscribe']);
 
 /** A socket, and what closes and pauses it. */
 export type OpenSocket = {
@@ -39,6 +35,9 @@ export type OpenSocket = {
   backpressure: Backpressure;
   /** The client's. */
   address: string;
+  /** Of the handshake. */
+  headers: IncomingHttpHeaders;
+  protocol: SocketProtocol;
 };
 
 /** Serves the frames of an authenticated client. */
@@ -68,15 +67,14 @@ class Connection {
   readonly #principal: Principal;
   readonly #services: Services;
   readonly #writer: SocketWriter;
-  readonly #requests: SocketRequests;
+  readonly #session: SocketSession;
   readonly #messages: MessageQueue;
   readonly #watched: SocketWatch;
-  readonly #context: FrameContext;
   /** Resolves the wait of a drain for the frames that are being served. */
   #onServed: (() => void) | undefined;
 
   constructor(open: OpenSocket, principal: Principal, services: Services) {
-    const { socket, closer, backpressure } = open;
+    const { socket, closer, backpressure, protocol, address, headers } = open;
     const { limits } = services.config;
     this.#open = open;
     this.#principal = principal;
@@ -85,14 +83,24 @@ class Connection {
       socket,
       backpressure,
       limits,
-      onDrain: () => this.#requests.resumeAll(),
+      onDrain: () => this.#session.resume(),
       onProgress: () => this.#watched.markProgress(),
       onWritten: (bytes) => this.#watched.markWritten(bytes),
       onStalled: () => closer.terminate('stalled'),
     });
     this.#writer = writer;
     const onUnused = () => this.closeIfIdle();
-    this.#requests = new SocketRequests({ services, writer, onUnused });
+    this.#session = protocol.begin({
+      socket,
+      principal,
+      address,
+      headers,
+      services,
+      writer,
+      refuse: (frame, error, id) => this.#refuse(frame, error, id),
+      onUnused,
+      close: (reason) => this.#close(reason),
+    });
     this.#messages = createMessageQueue({
       backpressure,
       limits,
@@ -103,17 +111,12 @@ class Connection {
     });
     this.#watched = services.heartbeat.watch(socket, {
       isPaused: () => backpressure.isPaused,
-      requestsOpen: () => this.#requests.size,
+      requestsOpen: () => this.#session.size,
       framesServed: () => this.#messages.served,
       end: (reason) => (reason === 'dead' ? closer.terminate(reason) : closer.close(reason)),
     });
     // While the socket was paused, nothing was read from it, pongs included.
     backpressure.onResume(this.#watched.markAlive);
-    const refuse = (frame: Frame, error: unknown, id: string) => this.#refuse(frame, error, id);
-    const requests = this.#requests;
-    const { send } = writer;
-    const { address } = open;
-    this.#context = { socket, principal, address, services, requests, send, refuse };
   }
 
   held(): number {
@@ -129,19 +132,19 @@ class Connection {
   stop(): void {
     this.#watched.stop();
     this.#messages.stop();
-    this.#requests.leaveAll('the client went away');
+    this.#session.leave('the client went away');
   }
 
   /** While draining: closes the socket after its last answer has been sent. */
   closeIfIdle(): void {
     const { served } = this.#messages;
     if (served === 0) this.#onServed?.();
-    if (this.#services.draining() && this.#requests.size + served === 0) this.#close();
+    if (this.#services.draining() && this.#session.size + served === 0) this.#close('drained');
   }
 
   /** Hands over the open requests, which the client then reads at another ingress. */
   async drain(): Promise<void> {
-    const drained = this.#requests.drainAll();
+    const drained = this.#session.drain();
     if (this.#messages.served > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onServed = resolve;
@@ -149,19 +152,19 @@ class Connection {
     }
     await drained;
     // Also the requests that frames have opened meanwhile.
-    await this.#requests.drainAll();
-    this.#close();
+    await this.#session.drain();
+    this.#close('drained');
   }
 
   /** The key ended: ends the open requests with this error, and then the socket. */
   expel(refused: Refused): void {
-    this.#requests.expelAll(refused);
+    this.#session.expel(refused);
     this.#refuse(undefined, errorOf(refused));
-    this.#writer.end(() => this.#open.closer.close('key_ended'));
+    this.#close('key_ended');
   }
 
-  #close(): void {
-    this.#writer.end(() => this.#open.closer.close('drained'));
+  #close(reason: CloseReason): void {
+    this.#writer.end(() => this.#open.closer.close(reason));
   }
 
   #read({ data, isBinary }: Message): Frame | undefined {
@@ -177,7 +180,7 @@ class Connection {
       frame = parseFrame(data.toString('utf8'));
       // A ping does not count as use.
       if (frame['type'] !== 'ping') this.#watched.markUsed();
-      const isNeeded = data.length <= smallFrame && !openingTypes.has(frame['type']);
+      const isNeeded = data.length <= smallFrame && !this.#open.protocol.opens(frame);
       if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;
       throw serverBusy();
     } catch (thrown) {
@@ -189,7 +192,7 @@ class Connection {
   /** Never rejects. */
   async #serve(frame: Frame, data: Buffer): Promise<void> {
     try {
-      await handleFrame(this.#context, frame, data);
+      await this.#session.serve(frame, data);
     } catch (thrown) {
       this.#refuse(frame, thrown);
     }
@@ -200,10 +203,11 @@ class Connection {
     const { refused, logger, onError } = this.#services;
     const { keyId } = this.#principal;
     const answer = toApiError(thrown);
-    const { error, status, headers } = answer;
+    const { error, status } = answer;
     const id = error.request_id ?? about ?? makeRequestId();
     recordRefusal(refused, answer, { keyId });
     logSocketRequest(logger, {
+      path: this.#open.protocol.path,
       id,
       frame: typeof frame?.['type'] === 'string' ? frame['type'].slice(0, 20) : 'unreadable',
       key: keyId,
@@ -211,6 +215,6 @@ class Connection {
       code: error.code ?? `status_${status}`,
     });
     if (status >= 500 && status !== 503) onError(thrown);
-    this.#writer.send(errorFrame(frame, error, id, headers));
+    this.#writer.send(this.#open.protocol.errorFrame(frame, answer, id));
   }
 }

@@ -1,46 +1,62 @@
-import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import { aboutRequest, apiError, errorOf } from '../../api-error.ts';
-import type { ApiError } from '../../api-error.ts';
-import type { Principal } from '../../auth/api-keys.ts';
-import type { Services } from '../../services.ts';
+import { socketPath } from '../../auth/authenticate.ts';
 import { within } from '../../store-timeout.ts';
 import { parseCursor } from '../cursor.ts';
+import { resolveInner } from '../resolve-inner.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
 import { notedModel } from '../../observe/request-log.ts';
 import { cancelledEvent, socketEvent } from '../jobs/job-event.ts';
 import { findJob } from '../jobs/find-job.ts';
 import { statusOf } from '../jobs/view.ts';
 import { authenticated } from './authentication.ts';
-import { readCreate, readId, unknownType } from './frames.ts';
+import { errorFrame, readCreate, readId, unknownType } from './frames.ts';
 import type { Frame } from './frames.ts';
-import type { Asked, SocketRequests } from './requests.ts';
+import type { SocketContext, SocketProtocol } from './protocol.ts';
+import { SocketRequests } from './requests.ts';
+import { createSocketClient } from './socket-client.ts';
+import type { SocketClient } from './socket-client.ts';
+import type { Asked } from './requests.ts';
 
 /* The handlers of the frame types. A handler throws an ApiError, which is sent as the answer to the frame. */
 
-/** The socket that frames came on. */
-export type FrameContext = {
-  socket: Pick<WebSocket, 'readyState' | 'OPEN'>;
-  principal: Principal;
-  /** The client's. */
-  address: string;
-  services: Services;
-  requests: SocketRequests;
-  send(text: string): boolean;
-  /** Answers a frame with an error about this request. */
-  refuse(frame: Frame, error: ApiError, id: string): void;
-};
+type FrameContext = SocketContext & { requests: SocketRequests; client: SocketClient };
 
 type Handler = (context: FrameContext, frame: Frame, data: Buffer) => Promise<void> | void;
 
 const handlers: Record<string, Handler> = { ping, auth, create, subscribe, unsubscribe, cancel };
 
-export async function handleFrame(
-  context: FrameContext,
-  frame: Frame,
-  data: Buffer,
-): Promise<void> {
+/** Frames that open a request on the socket. */
+const openingTypes = new Set<unknown>(['create', 'subscribe']);
+
+/** Millrace's own protocol: the requests of all client APIs, as jobs. */
+export const jobFrames: SocketProtocol = {
+  path: socketPath,
+  opens: ({ type }) => openingTypes.has(type),
+  errorFrame: (frame, { error, headers }, id) => errorFrame(frame, error, id, headers),
+  begin(socket) {
+    const { services, writer, onUnused } = socket;
+    const requests = new SocketRequests({ services, writer, onUnused });
+    const client = createSocketClient();
+    const context = { ...socket, requests, client };
+    return {
+      get size() {
+        return requests.size;
+      },
+      serve: (frame, data) => handleFrame(context, frame, data),
+      resume: () => requests.resumeAll(),
+      leave(reason) {
+        client.leave();
+        requests.leaveAll(reason);
+      },
+      expel: (refused) => requests.expelAll(refused),
+      drain: () => requests.drainAll(),
+    };
+  },
+};
+
+async function handleFrame(context: FrameContext, frame: Frame, data: Buffer): Promise<void> {
   const { type } = frame;
   const handler =
     typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined;
@@ -48,11 +64,11 @@ export async function handleFrame(
   await handler(context, frame, data);
 }
 
-function ping({ send }: FrameContext): void {
-  send('{"type":"pong"}');
+function ping({ writer }: FrameContext): void {
+  writer.send('{"type":"pong"}');
 }
 
-function auth({ principal, services, send }: FrameContext): void {
+function auth({ principal, services, writer }: FrameContext): void {
   if (principal.keyId !== undefined || principal.admin) {
     throw apiError('invalid_request', {
       message: 'This socket has shown its key already.',
@@ -63,24 +79,23 @@ function auth({ principal, services, send }: FrameContext): void {
   const renewed = services.keyRing.renew(principal);
   if (renewed.kind === 'refused') throw errorOf(renewed);
   // In a fleet without keys any key is accepted, so that a page need not know whether there are any.
-  send(authenticated);
+  writer.send(authenticated);
 }
 
 async function create(context: FrameContext, frame: Frame, data: Buffer): Promise<void> {
-  const { services, principal, requests, socket } = context;
+  const { services, principal, requests, socket, client } = context;
   if (isLarge(data)) await nextTurn();
   if (socket.readyState !== socket.OPEN) return;
   if (services.draining()) throw apiError('server_shutting_down');
   requests.checkRoom();
-  const { ref, submission } = readCreate(frame, data.toString('utf8'), Date.now());
-  const loading = services.loadPrices(submission);
-  if (loading) {
-    await loading;
-    if (socket.readyState !== socket.OPEN) return;
-    if (services.draining()) throw apiError('server_shutting_down');
-    requests.checkRoom();
-  }
-  const span = services.tracing?.beginFrame();
+  const text = data.toString('utf8');
+  const resolved = await resolveInner(frame, text, { principal, client, services });
+  const { ref, submission } = readCreate(frame, text, Date.now(), resolved);
+  await services.loadPrices(submission);
+  if (socket.readyState !== socket.OPEN) return;
+  if (services.draining()) throw apiError('server_shutting_down');
+  requests.checkRoom();
+  const span = services.tracing?.beginFrame(socketPath);
   const prepared = services.exchanges.prepare({ ...submission, principal, trace: span?.trace });
   if (prepared.kind === 'refused') {
     const error = errorOf(prepared);
@@ -128,7 +143,7 @@ function unsubscribe({ requests }: FrameContext, frame: Frame): void {
 
 /** A socket that reads the request gets its terminal event; any other one gets an answer of its own. */
 async function cancel(context: FrameContext, frame: Frame): Promise<void> {
-  const { services, principal, requests, address, send } = context;
+  const { services, principal, requests, address, writer } = context;
   const { submitter, keyLimits } = services;
   const { meta, ended } = await findJob(services, principal, readId(frame));
   const { id } = meta;
@@ -141,5 +156,5 @@ async function cancel(context: FrameContext, frame: Frame): Promise<void> {
   if (outcome !== 'cancelled') {
     throw aboutRequest(apiError('request_ended', { id, endedAs: statusOf(outcome) }), id);
   }
-  send(socketEvent(id, cancelledEvent));
+  writer.send(socketEvent(id, cancelledEvent));
 }

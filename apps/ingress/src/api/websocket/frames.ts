@@ -1,5 +1,6 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { memberText } from '@millrace/shared/domain/json-text';
 import { apiError, withRequestId } from '../../api-error.ts';
 import { readIdempotency } from '../../exchange/idempotency.ts';
 import { readEndpoint } from '../client-apis.ts';
@@ -11,6 +12,7 @@ import {
   readPriority,
 } from '../headers.ts';
 import { readInnerBody, readMetadata, wrongType } from '../json-body.ts';
+import type { Resolved } from '../port.ts';
 import { createFields, longestRef } from './schema.ts';
 
 /** A frame that a client sent: a JSON object. */
@@ -37,10 +39,10 @@ export function readId(frame: Frame): string {
 }
 
 /**
- * Reads a `create` frame. Throws an ApiError that names the field. The inner body is sent upstream byte for
+ * Reads a `create` frame. `resolved`: what its request refers to. Throws an ApiError that names the field. The inner body is sent upstream byte for
  * byte.
  */
-export function readCreate(frame: Frame, text: string, now: number) {
+export function readCreate(frame: Frame, text: string, now: number, resolved?: Resolved) {
   for (const field of Object.keys(frame)) {
     if (createFields.has(field)) continue;
     throw apiError('unknown_parameter', { param: field.slice(0, 100) });
@@ -55,7 +57,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
   }
   const api = readEndpoint(endpoint);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
-  const inner = readInnerBody(api, body, text);
+  const inner = readInnerBody(api, body, text, resolved);
   return {
     ref,
     submission: {
@@ -71,7 +73,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
       idempotency: checkIdempotency(
         readIdempotency(
           frame['idempotency_key'],
-          { route: '/v1/ws', text: inner.body },
+          { route: '/v1/ws', text: memberText(text, 'body') ?? '' },
           'idempotency_key',
         ),
       ),
@@ -82,7 +84,10 @@ export function readCreate(frame: Frame, text: string, now: number) {
 export const serverBusy = () => apiError('server_busy', { with: 'bodies' });
 
 export const unknownType = (type: unknown) =>
-  apiError('unknown_frame_type', { frameType: JSON.stringify(type ?? null).slice(0, 100) });
+  apiError('unknown_frame_type', {
+    frameType: JSON.stringify(type ?? null).slice(0, 100),
+    expected: 'auth, create, subscribe, unsubscribe, cancel or ping',
+  });
 
 /**
  * An error frame. It names the frame that it answers, if that was readable, and has `request_id` and `retry_after_ms` in

@@ -10,6 +10,7 @@ import type { ReadScheduler, ScheduledRead } from '../../delivery/read-scheduler
 import type { ConnectionView } from '../../delivery/log-reader.ts';
 import type { SocketWriter } from '../../delivery/socket-writer.ts';
 import { startOf } from '../../delivery/start.ts';
+import { socketPath } from '../../auth/authenticate.ts';
 import type { Refused } from '../../errors.ts';
 import type { Client, Exchange } from '../../exchange/exchange-client.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
@@ -348,6 +349,7 @@ class SocketRequest implements Client {
     const { keyId: key, model } = meta;
     asked?.span?.end({ id: this.#id, outcome, code, key, model, attempts });
     logSocketRequest(logger, {
+      path: socketPath,
       id: this.#id,
       frame,
       key,

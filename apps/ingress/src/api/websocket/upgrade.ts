@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { socketPath } from '../../auth/authenticate.ts';
 import { apiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
 import { afterAnswers } from '../../server/pipelined.ts';
@@ -14,6 +13,9 @@ const socketVersion = '13';
 /** Headers that only concern an upgrade. */
 const ofUpgrade = new Set(['upgrade', 'http2-settings']);
 
+/** The paths of the WebSockets (routes.ts). */
+const socketPaths: ReadonlySet<string> = new Set(['/v1/ws', '/v1/responses']);
+
 type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
 /**
@@ -24,7 +26,7 @@ export function wantsSocket({ method, url = '', headers }: Asked): boolean {
   const [path = ''] = url.split('?', 1);
   return (
     method === 'GET' &&
-    path.replace(/\/+$/, '') === socketPath &&
+    socketPaths.has(path.replace(/\/+$/, '')) &&
     hasToken(headers.upgrade, 'websocket')
   );
 }

@@ -6,9 +6,9 @@ import { Inexpressible } from '../../inexpressible.ts';
 import { innerMessages } from './messages.ts';
 import { innerChoice, innerTools } from './tools.ts';
 
-/** Members that refer to what was said before. An ingress resolves a `previous_response_id` of an HTTP request (api/responses/). */
+/** Members that refer to what was said before. An ingress resolves a `previous_response_id` before (api/responses/). */
 const references = {
-  previous_response_id: 'only requests over HTTP can continue a response.',
+  previous_response_id: 'it was not replaced by the conversation.',
   conversation: 'this server does not keep conversations.',
 } as const;
 
