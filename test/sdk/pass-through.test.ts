@@ -315,7 +315,7 @@ describe('images and audio', () => {
     ['/v1/audio/transcriptions', { model: 'my-ears', file: 'x' }, 400, 'file'],
     ['/v1/audio/transcriptions', { file: new Blob(['x']) }, 400, 'model'],
     [
-      '/v1/audio/transcriptions',
+      '/v1/audio/translations',
       { model: 'my-ears', file: new Blob(['x']), stream: 'true' },
       400,
       'stream',

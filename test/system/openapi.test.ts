@@ -138,6 +138,13 @@ describe('the schemas of the document are those of', () => {
     await expectAnswer(route, 401, { body, headers: { authorization: 'Bearer wrong' } });
   });
 
+  it('answers and streams of images', async () => {
+    const route: [string, string] = ['POST', '/v1/images/generations'];
+    const body = { model, prompt: 'hello', partial_images: 1 };
+    await expectAnswer(route, 200, { body });
+    await expectAnswer(route, 200, { body: { ...body, stream: true } });
+  });
+
   it("answers, streams and errors of Google's API", async () => {
     const route: [string, string] = ['POST', '/v1beta/models/{model}'];
     const body = { contents: [{ role: 'user', parts: [{ text: 'hello' }] }] };

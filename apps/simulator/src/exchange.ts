@@ -82,8 +82,8 @@ export class Exchange {
   }
 
   /** Sends the head of an event stream, without waiting for its first event. */
-  flushHead(): void {
-    this.head();
+  flushHead(contentType?: string): void {
+    this.head(200, contentType);
     this.response.flushHeaders();
   }
 

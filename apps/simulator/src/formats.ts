@@ -5,6 +5,7 @@ import { geminiEmbeddings } from './gemini/embeddings.ts';
 import { gemini } from './gemini/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
 import { openAiCompletions } from './openai-completions/format.ts';
+import { mediaFormats } from './openai-pass-through/media.ts';
 import { passThroughFormats } from './openai-pass-through/formats.ts';
 import { openAiResponses } from './openai-responses/format.ts';
 import type { WireFormat } from './steps.ts';
@@ -24,6 +25,7 @@ const all: readonly WireFormat[] = [
   ...Object.values(formats),
   openAiCompletions,
   ...passThroughFormats,
+  ...mediaFormats,
   geminiEmbeddings,
 ];
 

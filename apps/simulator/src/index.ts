@@ -13,6 +13,7 @@ export {
 } from './text.ts';
 export type { TextStyle } from './text.ts';
 export { expectedEmbedding } from './openai-pass-through/formats.ts';
+export { expectedSpeech } from './openai-pass-through/media.ts';
 export { parseModelName } from './model-name.ts';
 export type { ParsedModel } from './model-name.ts';
 export { BEHAVIOURS } from './catalogue.ts';

@@ -41,14 +41,15 @@ export async function playStream(
   let pending = '';
   let tokens = 0;
   const add = (frames: readonly Frame[]): void => {
-    for (const frame of frames) pending += frameText(frame, options);
+    for (const frame of frames) pending += frame.isRaw ? frame.data : frameText(frame, options);
   };
   const flush = async (): Promise<void> => {
     if (pending === '') return;
     const text = pending;
     pending = '';
-    exchange.head();
-    const written = exchange.write(text, packet);
+    exchange.head(200, encoder.contentType);
+    const bytes = encoder.contentType === undefined ? text : Buffer.from(text, 'latin1');
+    const written = exchange.write(bytes, packet);
     exchange.countTokens(tokens);
     tokens = 0;
     await written;
@@ -57,7 +58,7 @@ export async function playStream(
     if (!exchange.isOpen) return;
     switch (step.kind) {
       case 'head':
-        exchange.flushHead();
+        exchange.flushHead(encoder.contentType);
         break;
       case 'wait':
         await flush();
@@ -108,7 +109,7 @@ export async function playStream(
         return;
       default:
         await flush();
-        exchange.head();
+        exchange.head(200, encoder.contentType);
         exchange.response.end();
         return;
     }

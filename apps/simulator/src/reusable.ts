@@ -46,7 +46,8 @@ export class ReusableAnswers {
 }
 
 /** Whether an answer is short and simple enough to be cached as bytes. */
-export function isReusable({ options, asked }: Call): boolean {
+export function isReusable({ options, asked, format }: Call): boolean {
+  if (format.isReusable === false) return false;
   const deltas = (options.tokens + options.reasoning) * (options.n || asked.n);
   return options.bytes === 0 && asked.output.kind === 'text' && deltas * 256 <= LONGEST;
 }

@@ -80,7 +80,8 @@ export class Service {
       view(`${method} ${path}`, request, response, this.#parts);
       return;
     }
-    const body = rawBody === undefined ? undefined : parseJson(rawBody);
+    const isForm = request.headers['content-type']?.startsWith('multipart/form-data') === true;
+    const body = rawBody === undefined ? undefined : isForm ? formIn(rawBody) : parseJson(rawBody);
     const received: Received = { request, response, arrivedAt, path, rawBody, body };
     const known = formatAt(path);
     const format = known ?? formatOf(request.headers);
@@ -135,7 +136,15 @@ export class Service {
     const healed = behaviour.fault && !this.#strikes(asked, model.options);
     const options = healed ? healedOptions(behaviour, model.options) : model.options;
     const { rawBody = '' } = received;
-    const call: Call = { asked, options, rawBody, headers, format, requestId: exchange.requestId };
+    const call: Call = {
+      asked,
+      options,
+      rawBody,
+      body: received.body,
+      headers,
+      format,
+      requestId: exchange.requestId,
+    };
     this.#play(call, healed ? healthy : behaviour.script, behaviour, exchange);
   }
 
@@ -208,6 +217,15 @@ function modelOf(body: unknown): string {
   if (typeof body !== 'object' || body === null || !('model' in body)) return '';
   return typeof body.model === 'string' ? body.model : '';
 }
+
+/** The fields of a form, as texts; bytes of files are damaged. */
+const formIn = (text: string): object =>
+  Object.fromEntries(
+    [...text.matchAll(/name="(\w+)"[^]*?\r\n\r\n([^]*?)\r\n--/g)].map(([, name, value]) => [
+      name,
+      value,
+    ]),
+  );
 
 /** undefined if the text is not JSON; it is no JSON value itself. */
 function parseJson(text: string): unknown {

@@ -26,6 +26,8 @@ export type FinishReason = 'stop' | 'length' | 'content_filter' | 'tool_calls';
 export interface Frame {
   readonly event?: string;
   readonly data: string;
+  /** The data are bytes, in Latin-1, and no event. */
+  readonly isRaw?: true;
 }
 
 export interface Reply {
@@ -92,6 +94,8 @@ export interface Call {
   readonly asked: Asked;
   readonly options: Options;
   readonly rawBody: string;
+  /** As parsed: JSON, or the fields of a form. */
+  readonly body: unknown;
   readonly headers: IncomingHttpHeaders;
   readonly format: WireFormat;
   readonly requestId: string;
@@ -106,6 +110,8 @@ export interface Identity {
 }
 
 export interface Encoder {
+  /** The media type of a stream of raw frames; absent: of events. */
+  readonly contentType?: string;
   /** The frames of one event; none if this format, or this request, does not show it. */
   frames(event: AnswerEvent): Frame[];
   error(shape: ErrorShape, error: ProviderError): Frame[];
@@ -121,6 +127,8 @@ export interface WireFormat {
   readonly modelIn?: (path: string) => string | undefined;
   /** The response header that carries the id of the request. */
   readonly requestIdHeader: string;
+  /** Its answers depend on more than their options. */
+  readonly isReusable?: false;
   /** The most choices that one answer can have. */
   readonly maxChoices: number;
   /** The error with which this provider usually ends a stream. */

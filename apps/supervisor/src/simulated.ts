@@ -69,6 +69,12 @@ const aliases: readonly {
     capabilities: '{ serves: [embeddings, moderations, rerank], input: [text] }',
   },
   {
+    name: 'simulated-media',
+    about: 'images, speech and transcripts, streamed or whole',
+    targets: ['healthy:tokens=20,pace=100', 'healthy:tokens=20,pace=100'],
+    capabilities: '{ serves: [images, speech, transcriptions] }',
+  },
+  {
     name: 'simulated-fallback',
     about: 'the first provider is down, the second answers',
     targets: ['status:code=503', `healthy:${pace}`],

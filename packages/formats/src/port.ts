@@ -17,7 +17,17 @@ export type ProviderFormat = {
   modelsRequest(account: ProviderAccount): Omit<UpstreamRequest, 'body'>;
   /** The upstream request; a fault if the format cannot express the request. */
   request(call: ProviderCall): UpstreamRequest | Fault;
-  readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
+  /** `headers`: of the response. */
+  readStream(call: ProviderCall, sink: AnswerSink, headers?: Headers): StreamReader;
+  /** A successful response with these headers is read by `readStream` whatever its bytes are. Absent: its first bytes decide. */
+  streamsBytes?(headers: Headers): boolean;
+  /**
+   * The text of a stream with a complete answer, where a provider answered a request for a stream with it. `body`: as read by `readWhole` or
+   * `readBytes`. Absent: the answer has the inner form.
+   */
+  wholeAsStream?(body: string): string;
+  /** A provider may say nothing for minutes before and between the parts of a stream: only the request's whole time ends its calls. */
+  mayBeSilent?: true;
   /**
    * Reads a complete answer that was not streamed. `body`: the answer in the inner form, if it differs from
    * `text`. Readers of a `native` call get `text`.

@@ -5,6 +5,7 @@ import { apiError, errorOf } from '../api-error.ts';
 import { factsOf, noteModel } from '../observe/request-log.ts';
 import type { Services } from '../services.ts';
 import { openAnswer } from './answer.ts';
+import { bytesAnswer } from './bytes-answer.ts';
 import { clientApis } from './client-apis.ts';
 import { readLastEventId } from './cursor.ts';
 import {
@@ -81,9 +82,12 @@ function clientApiRoute(
     // From now on the exchange writes the answer, not this handler.
     reply.hijack();
     const call = { api, prepared, reply, services, after, facts: factsOfAnswer(meta) };
-    openAnswer(call, (context) =>
-      parsed.stream ? streamedAnswer(context, withIds) : wholeAnswer(context),
-    );
+    openAnswer(call, (context) => {
+      if (!parsed.stream) return wholeAnswer(context);
+      return api.streamsBytes?.(call.facts)
+        ? bytesAnswer(context)
+        : streamedAnswer(context, withIds);
+    });
     return reply;
   });
 }

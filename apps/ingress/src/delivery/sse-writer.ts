@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import { createWriteQueue } from './write-queue.ts';
 
-/** Writes an event stream to one response, with a bound on the buffered bytes. */
+/** Writes an event stream, or another answer that comes in parts, to one response, with a bound on the buffered bytes. */
 export type SseWriter = {
   /** Starts the keep-alives. Before that the head is not sent, so the answer can still be an error. */
   begin(): void;
   /** Returns false if the buffer is full: wait for `onDrain`. The head is sent with the first write. */
-  write(text: string): boolean;
+  write(text: string | Buffer): boolean;
   /** Writes a last text and ends the response. Later calls have no effect. */
   end(text: string): void;
   readonly started: boolean;
@@ -20,10 +20,11 @@ export type SseWriter = {
 
 export type SseWriterOptions = {
   response: ServerResponse;
-  /** Called when the head is sent. */
+  /** Called when the head is sent. They are added to those of an event stream, and replace them. */
   headers: () => Record<string, string>;
   limits: { readerBufferBytes: number; readerStallMs: number };
-  keepAlive: KeepAlive;
+  /** Absent: the answer has no keep-alives. */
+  keepAlive?: KeepAlive;
   /** The text of a keep-alive; empty or absent: a comment. */
   keepAliveText?(): string;
   onDrain(): void;
@@ -64,7 +65,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
     if (!response.destroyed) stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
   };
 
-  function send(text: string): void {
+  function send(text: string | Buffer): void {
     if (response.destroyed) return;
     if (!started) {
       started = true;
@@ -102,7 +103,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
   let quiet: ReturnType<KeepAlive['watch']> | undefined;
   function begin(): void {
     if (ended || response.destroyed) return;
-    quiet ??= keepAlive.watch(() => {
+    quiet ??= keepAlive?.watch(() => {
       // A full connection is not idle, and a comment would only add to it.
       if (!full) send(options.keepAliveText?.() || sseKeepAlive);
     });

@@ -1,6 +1,6 @@
 /** The texts that wait for one connection, in order; taken in chunks of a bounded size. */
 export type WriteQueue = {
-  push(text: string): void;
+  push(text: string | Buffer): void;
   /** The next chunk, of at most `maxBytes`; `last`: it ends a text that was pushed. */
   take(maxBytes: number): { bytes: Buffer; last: boolean } | undefined;
   clear(): void;
@@ -34,7 +34,7 @@ export function createWriteQueue(): WriteQueue {
 
   return {
     push(text) {
-      const bytes = Buffer.from(text);
+      const bytes = typeof text === 'string' ? Buffer.from(text) : text;
       if (bytes.length === 0) return;
       texts.push(bytes);
       waiting += bytes.length;

@@ -5,6 +5,7 @@ import {
   deltaOf,
   finishReasons,
   hasToolCall,
+  opaqueMember,
   reasoningPartFields,
   reasoningTextFields,
 } from '@millrace/formats/openai-chat/chunk';
@@ -200,6 +201,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value !
 /** Visible content that cannot be compared: audio, images, reasoning in an unknown form. */
 const hasOther = (delta: JsonObject): boolean =>
   isJsonObject(delta['audio']) ||
+  isJsonObject(delta[opaqueMember]) ||
   itemsOf(delta['images']).length > 0 ||
   reasoningTextFields.some((name) => typeof delta[name] === 'object' && !isBlank(delta[name]));
 

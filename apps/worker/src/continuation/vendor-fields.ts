@@ -3,6 +3,7 @@ import { itemsOf } from '@millrace/shared/domain/json';
 import {
   finishReasons,
   hasToolCall,
+  opaqueMember,
   reasoningPartFields,
   reasoningTextFields,
 } from '@millrace/formats/openai-chat/chunk';
@@ -38,6 +39,7 @@ const answerFields: ReadonlySet<string> = new Set([
   'function_call',
   'audio',
   'images',
+  opaqueMember,
   ...reasoningTextFields,
   ...reasoningPartFields,
 ]);

@@ -117,7 +117,7 @@ class UpstreamAttempt implements Attempt {
 
   constructor(options: AttemptOptions) {
     this.options = options;
-    const { call, timeouts, limit, signal } = options;
+    const { call, limit, signal } = options;
     this.outcome = new Promise((resolve) => (this.settle = resolve));
     const { apiKey } = call;
     this.secrets = [...(apiKey === undefined ? [] : [apiKey]), ...(options.secrets ?? [])];
@@ -125,7 +125,7 @@ class UpstreamAttempt implements Attempt {
     this.onAbort = () => this.finish({ kind: 'aborted' });
     const leftMs = Math.max(0, limit.at - Date.now());
     this.limitTimer = setTimeout(() => this.fail(limit.fault), leftMs);
-    if (call.stream) this.progressTimer = this.silenceTimer(timeouts.firstTokenTimeoutMs);
+    this.rearm(this.allowedSilenceMs());
     signal.addEventListener('abort', this.onAbort, { once: true });
     if (signal.aborted) this.onAbort();
     else this.guard(() => this.start());
@@ -223,6 +223,7 @@ class UpstreamAttempt implements Attempt {
 
   private allowedSilenceMs(): number {
     const { firstTokenAt, isFinished } = this;
+    if (this.options.format.mayBeSilent && !isFinished) return Infinity;
     return allowedSilenceMs(this.options.timeouts, {
       hasBegun: firstTokenAt !== undefined,
       isFinished,
@@ -235,7 +236,7 @@ class UpstreamAttempt implements Attempt {
 
   private rearm(ms: number): void {
     clearTimeout(this.progressTimer);
-    if (!this.settled && !this.paused && this.options.call.stream) {
+    if (!this.settled && !this.paused && this.options.call.stream && ms < Infinity) {
       this.progressTimer = this.silenceTimer(ms);
     }
   }
@@ -288,7 +289,10 @@ class UpstreamAttempt implements Attempt {
 
   private onHead(head: Head): void {
     this.options.watch?.head(head.status, head.headers);
-    if (this.options.call.stream && isSuccess(head)) {
+    const { call, format } = this.options;
+    if (call.stream && isSuccess(head) && format.streamsBytes?.(head.headers)) {
+      this.readAs('stream', head);
+    } else if (call.stream && isSuccess(head)) {
       this.reading = { kind: 'sniffing', head, sniffer: createSniffer(head.headers) };
     } else this.readAs('whole', head);
   }
@@ -298,7 +302,7 @@ class UpstreamAttempt implements Attempt {
     const sink = this.watched;
     this.reading =
       kind === 'stream'
-        ? { kind, reader: format.readStream(call, sink) }
+        ? { kind, reader: format.readStream(call, sink, head.headers) }
         : { kind, reader: createBodyReader({ format, call, head, maxResponseBytes, sink }) };
   }
 

@@ -73,6 +73,7 @@ function classifyBody(
     const read = format.readBytes(bytes, contentType(head), call);
     if (read.kind === 'fault') return read;
     const { body = '{}', ...rest } = read;
+    if (call.stream) return streamOf(body, { format, call, sink });
     return { ...rest, result: { contentType: 'application/json', body } };
   }
   const text = decoder.decode(bytes);
@@ -86,12 +87,20 @@ function classifyBody(
     return call.stream && !classification.fault.error ? notAStream : classification;
   }
   const { body = text, ...rest } = classification;
-  if (call.stream) {
-    const reader = readStream(call, sink);
-    return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
-  }
+  if (call.stream) return streamOf(body, { format, call, sink });
   const result = { contentType: contentTypeOf(contentType(head)), body };
   return { ...rest, result: call.native ? { ...result, native: text } : result };
+}
+
+/** Reads a whole answer to a request for a stream as one. */
+function streamOf(
+  body: string,
+  { format, call, sink }: Pick<BodyReaderOptions, 'format' | 'call' | 'sink'>,
+): AttemptOutcome {
+  const { wholeAsStream: ownStream } = format;
+  const reader = ownStream ? format.readStream(call, sink) : readStream(call, sink);
+  const text = ownStream ? ownStream(body) : wholeAsStream(body);
+  return reader.push(Buffer.from(text)) ?? reader.end();
 }
 
 /** Strips a byte order mark. */

@@ -24,6 +24,12 @@ export const reasoningPartFields = [
   'thinking_blocks', // LiteLLM
 ] as const;
 
+/**
+ * The member of a delta with an event of an API that has no inner form (pass-through/events.ts): visible, and nothing can continue it. No
+ * provider has a member of this name.
+ */
+export const opaqueMember = 'x_millrace_opaque';
+
 /** `visible`: a choice has content, refusal, reasoning or a tool call, even one character. */
 export type Visibility = 'visible' | 'empty';
 
@@ -89,6 +95,7 @@ function isVisibleDelta(delta: JsonObject | undefined): boolean {
     says(delta.function_call) ||
     says(delta.refusal) ||
     says(delta.content) ||
+    isJsonObject(delta[opaqueMember]) ||
     says(delta.audio) ||
     says(delta.images)
   );

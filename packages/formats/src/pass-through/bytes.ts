@@ -24,6 +24,9 @@ export function bytesIn(body: string): { contentType: string; bytes: Buffer } | 
   const url = typeof data === 'string' ? parseDataUrl(data) : undefined;
   if (typeof data !== 'string' || !url) return undefined;
   const type = data.slice('data:'.length, data.lastIndexOf(';', data.indexOf(',')));
-  const contentType = harmless.test(type) && !active.test(type) ? type : 'application/octet-stream';
-  return { contentType, bytes: Buffer.from(url.base64, 'base64') };
+  return { contentType: shownType(type), bytes: Buffer.from(url.base64, 'base64') };
 }
+
+/** The type with which a client gets bytes of a provider. */
+export const shownType = (type: string): string =>
+  harmless.test(type) && !active.test(type) ? type : 'application/octet-stream';

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
+import { isJsonObject, parseShallow, readJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import { memberText, setMembers, topLevelMembers } from '@millrace/shared/domain/json-text';
 import type { Endpoint } from '@millrace/shared/domain/request';
@@ -9,17 +9,20 @@ import { faultIn } from '../openai-chat/errors.ts';
 import { openAiChat, requestTo } from '../openai-chat/provider.ts';
 import type {
   AnsweredCall,
+  Headers,
   ProviderCall,
   ProviderFormat,
   UpstreamRequest,
   Verdict,
 } from '../port.ts';
-import { bodyOf } from './bytes.ts';
+import { bodyOf, bytesIn } from './bytes.ts';
 import { writeForm } from './form.ts';
+import { asStream, imageEvents, readAudio, readEvents } from './stream.ts';
+import { countedUsage } from './usage.ts';
 
 /*
  * OpenAI's APIs, and those of compatible servers, whose requests and answers pass through byte for byte, but for the model:
- * whole calls without a conversation, of which nothing can be continued or translated.
+ * calls without a conversation, of which nothing can be continued or translated.
  */
 
 type PassThroughApi = {
@@ -82,8 +85,49 @@ function bytesFormat(
   };
 }
 
-const images = (path: string, more: { isForm?: true } = {}) =>
-  passThroughFormat({ path, results: ['data'], ...more });
+/** `event`: how the names of its events begin. */
+const images = (path: string, event: string, more: { isForm?: true } = {}): ProviderFormat => ({
+  ...passThroughFormat({ path, results: ['data'], ...more }),
+  readStream: readEvents,
+  wholeAsStream: (body) => asStream(imageEvents(event, body)),
+  mayBeSilent: true,
+});
+
+const contentTypeOf = ({ 'content-type': type }: Headers): string =>
+  String(type ?? '')
+    .toLowerCase()
+    .split(';', 1)
+    .join('')
+    .trim();
+
+/** Audio that comes as it is, and not in events. */
+const isAudio = (headers: Headers): boolean =>
+  /^(audio\/[\w.+-]+|application\/octet-stream)$/.test(contentTypeOf(headers));
+
+const speech: ProviderFormat = {
+  ...bytesFormat({ path: '/audio/speech' }, readSpeech),
+  streamsBytes: isAudio,
+  readStream: (call, sink, headers = {}) =>
+    isAudio(headers) ? readAudio(sink, contentTypeOf(headers)) : readEvents(call, sink),
+  wholeAsStream(body) {
+    const { bytes } = bytesIn(body) ?? {};
+    return asStream([
+      { type: 'speech.audio.delta', audio: bytes?.toString('base64') ?? '' },
+      { type: 'speech.audio.done' },
+    ]);
+  },
+};
+
+const transcriptions: ProviderFormat = {
+  ...bytesFormat({ path: '/audio/transcriptions', isForm: true }, readTranscript),
+  readStream: readEvents,
+  wholeAsStream(body) {
+    const { bytes } = bytesIn(body) ?? {};
+    const answer = bytes ? { text: bytes.toString() } : readJsonObject(body);
+    return asStream([{ type: 'transcript.text.done', ...answer }]);
+  },
+  mayBeSilent: true,
+};
 
 /** By endpoint; the others have no such format. */
 export const passThroughFormats: Readonly<Partial<Record<Endpoint, ProviderFormat>>> = {
@@ -95,14 +139,11 @@ export const passThroughFormats: Readonly<Partial<Record<Endpoint, ProviderForma
     results: ['results', 'data'],
     mayBeEmpty: true,
   }),
-  '/v1/images/generations': images('/images/generations'),
-  '/v1/images/edits': images('/images/edits', { isForm: true }),
-  '/v1/images/variations': images('/images/variations', { isForm: true }),
-  '/v1/audio/speech': bytesFormat({ path: '/audio/speech' }, readSpeech),
-  '/v1/audio/transcriptions': bytesFormat(
-    { path: '/audio/transcriptions', isForm: true },
-    readTranscript,
-  ),
+  '/v1/images/generations': images('/images/generations', 'image_generation'),
+  '/v1/images/edits': images('/images/edits', 'image_edit', { isForm: true }),
+  '/v1/images/variations': images('/images/variations', 'image_edit', { isForm: true }),
+  '/v1/audio/speech': speech,
+  '/v1/audio/transcriptions': transcriptions,
   '/v1/audio/translations': bytesFormat(
     { path: '/audio/translations', isForm: true },
     readTranscript,
@@ -177,25 +218,6 @@ function readTranscript(
   if (!isPlain || /html/i.test(contentType)) return invalid('no text');
   const body = bodyOf(bytes, 'text/plain;charset=utf-8');
   return { kind: 'completed', finishReason: null, body };
-}
-
-/** Some servers report only the sum, which is the prompt: nothing is generated. Images and audio have the names of OpenAI's newer APIs. */
-function countedUsage(usage: JsonObject | undefined): JsonObject | undefined {
-  if (!usage || typeof usage['prompt_tokens'] === 'number') return usage;
-  const { total_tokens: total, input_tokens: input, output_tokens: output } = usage;
-  const { audio_tokens: audio } = isJsonObject(usage['input_token_details'])
-    ? usage['input_token_details']
-    : {};
-  if (typeof input === 'number') {
-    const completion = typeof output === 'number' ? output : 0;
-    return {
-      prompt_tokens: input,
-      completion_tokens: completion,
-      total_tokens: input + completion,
-      ...(typeof audio === 'number' && { prompt_tokens_details: { audio_tokens: audio } }),
-    };
-  }
-  return typeof total === 'number' ? { ...usage, prompt_tokens: total } : undefined;
 }
 
 const parse = (text: string): JsonObject | undefined => {

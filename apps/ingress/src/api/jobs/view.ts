@@ -200,16 +200,25 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
     api.encodeWhole(result, { ...factsOfAnswer(meta), completedAt }).body;
   let assembly = createAssembly();
   let whole: Result | undefined;
+  /** Of an API that assembles its answers itself. */
+  let chunks: string[] = [];
   let chars = 0;
 
   function start(): void {
     assembly = createAssembly();
+    chunks = [];
     whole = undefined;
     chars = 0;
   }
 
   function add(text: string): void {
     if (chars > maxBytes) return;
+    if (api.assemble) {
+      chars += text.length;
+      if (chars > maxBytes) chunks = [];
+      else chunks.push(text);
+      return;
+    }
     const chunk = parseShallow(text);
     // The other members of a chunk are the same in all of them, and are not kept.
     chars += sizeOf(isJsonObject(chunk) ? chunk['choices'] : undefined);
@@ -220,7 +229,7 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
   return {
     take({ text }: Line): void {
       const kind = text[0];
-      if (kind === 'c' || kind === 'u') add(text.slice(1));
+      if (kind === 'c' || (kind === 'u' && !api.assemble)) add(text.slice(1));
       else if (kind === 'r' || kind === 'z' || kind === 'd') {
         const entry = decodeEntry(text);
         if (entry.kind === 'reset') start();
@@ -232,6 +241,10 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
     result(): { result?: string; omitted?: 'too_large' } {
       if (whole !== undefined) return { result: singleLine(encode(whole)) };
       if (chars > maxBytes) return { omitted: 'too_large' };
+      if (api.assemble) {
+        const own = api.assemble(chunks);
+        return own === undefined ? {} : { result: own };
+      }
       const result = assembly.result();
       if (!result) return {};
       return { result: encode({ contentType: 'application/json', body: JSON.stringify(result) }) };

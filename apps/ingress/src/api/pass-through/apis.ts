@@ -1,5 +1,7 @@
 import { bytesIn } from '@millrace/formats/pass-through/bytes';
+import { eventIn, wholeOf } from '@millrace/formats/pass-through/events';
 import { isFile } from '@millrace/formats/pass-through/form';
+import { isJsonObject } from '@millrace/shared/domain/json';
 import type { Endpoint } from '@millrace/shared/domain/request';
 import { refuse } from '../../errors.ts';
 import type { Refused } from '../../errors.ts';
@@ -20,8 +22,8 @@ import {
 } from './descriptions.ts';
 
 /*
- * OpenAI's APIs whose requests and answers pass through (formats/src/pass-through). They are whole calls: their logs have a
- * result and no chunks. Errors have OpenAI's form.
+ * OpenAI's APIs whose requests and answers pass through (formats/src/pass-through). The log of a whole call has a result and no chunks,
+ * that of a stream the provider's events. Errors have OpenAI's form.
  */
 
 type Options = {
@@ -30,14 +32,42 @@ type Options = {
   takesForms?: true;
   /** Its answers may be anything but JSON. */
   hasBytes?: true;
+  /** Its answers may be streamed. */
+  streams?: true;
 };
+
+/** Streams of the provider's events. The name of an event stays, because clients of images expect one and others none. */
+const streamed: Pick<ClientApi, 'encodeStream' | 'encodeEvents' | 'assemble'> = {
+  encodeStream: ({ withIds }) => ({
+    chunk(line) {
+      const event = line.text[0] === 'c' ? eventIn(line.text.slice(1)) : undefined;
+      if (!event) return '';
+      const name = event.name === undefined ? '' : `event: ${event.name}\n`;
+      const id = withIds ? `id: ${line.run}-${line.seq}\n` : '';
+      return `${id}${name}data: ${event.data}\n\n`;
+    },
+    end: () => '',
+    error: (error) => `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`,
+  }),
+  encodeEvents: () => ({
+    chunk({ text }) {
+      const event = text[0] === 'c' ? eventIn(text.slice(1)) : undefined;
+      return event ? [event.data] : [];
+    },
+    end: () => [],
+  }),
+  assemble: (chunks) => wholeOf(chunks.map(eventIn).filter((event) => event !== undefined)),
+};
+
+/** The fields of a form are texts. */
+const isTrue = (value: unknown): boolean => value === true || value === 'true';
 
 /** `check`: refuses a body without a prompt that can be read. */
 function passThroughApi(
   path: Endpoint,
   description: ApiDescription,
   check: (body: Record<string, unknown>) => Refused | undefined,
-  { defaultModel, takesForms, hasBytes }: Options = {},
+  { defaultModel, takesForms, hasBytes, streams }: Options = {},
 ): ClientApi {
   return {
     ...chatCompletions,
@@ -45,8 +75,9 @@ function passThroughApi(
     description,
     ...(takesForms && { takesForms }),
     ...(hasBytes && { bytesOf: bytesIn }),
+    ...(streams && streamed),
     parse(body) {
-      const { stream } = body;
+      const stream = isTrue(body['stream']);
       const model = body['model'] ?? defaultModel;
       if (model === undefined || model === '') {
         return refuse('invalid_request', {
@@ -55,14 +86,13 @@ function passThroughApi(
         });
       }
       if (typeof model !== 'string') return refuseType('model', 'a string', model);
-      // The fields of a form are texts.
-      if (stream === true || stream === 'true') {
+      if (stream && !streams) {
         return refuse('invalid_value', {
           param: 'stream',
           expected: `false, because ${path} has no streams`,
         });
       }
-      return check(body) ?? { kind: 'parsed', model, stream: false, includeUsage: false };
+      return check(body) ?? { kind: 'parsed', model, stream, includeUsage: false };
     },
   };
 }
@@ -115,13 +145,14 @@ export const imageGenerations = passThroughApi(
   '/v1/images/generations',
   imagesDescription,
   checkText('prompt'),
+  { streams: true },
 );
 
 export const imageEdits = passThroughApi(
   '/v1/images/edits',
   imageEditsDescription,
   (body) => checkImages(body) ?? checkText('prompt')(body),
-  { takesForms: true },
+  { takesForms: true, streams: true },
 );
 
 export const imageVariations = passThroughApi(
@@ -131,20 +162,29 @@ export const imageVariations = passThroughApi(
   { takesForms: true },
 );
 
-export const speech = passThroughApi(
-  '/v1/audio/speech',
-  speechDescription,
-  (body) => {
-    if (body['stream_format'] === 'sse') {
-      return refuse('invalid_value', {
-        param: 'stream_format',
-        expected: "'audio', because the answer has one piece",
-      });
+const wholeSpeech = passThroughApi('/v1/audio/speech', speechDescription, checkText('input'), {
+  hasBytes: true,
+});
+
+/**
+ * Over HTTP audio comes as the provider makes it: as bytes, or as events for `stream_format: sse`. In jobs and on WebSockets it is one piece
+ * unless the request names a `stream_format`; its events have the bytes in base64.
+ */
+export const speech: ClientApi = {
+  ...wholeSpeech,
+  ...streamed,
+  streamsBytes: ({ echo }) => isJsonObject(echo) && echo['stream_format'] === 'audio',
+  parse(body, headers) {
+    const { stream_format: format } = body;
+    if (format !== undefined && format !== null && format !== 'sse' && format !== 'audio') {
+      return refuse('invalid_value', { param: 'stream_format', expected: "'audio' or 'sse'" });
     }
-    return checkText('input')(body);
+    const parsed = wholeSpeech.parse(body, headers);
+    if (parsed.kind === 'refused') return parsed;
+    const stream = headers !== undefined || typeof format === 'string';
+    return { ...parsed, stream, echo: { stream_format: format === 'sse' ? 'sse' : 'audio' } };
   },
-  { hasBytes: true },
-);
+};
 
 const forTranscripts = { takesForms: true, hasBytes: true } as const;
 
@@ -152,7 +192,7 @@ export const transcriptions = passThroughApi(
   '/v1/audio/transcriptions',
   transcriptionsDescription,
   checkFile('file'),
-  forTranscripts,
+  { ...forTranscripts, streams: true },
 );
 
 export const translations = passThroughApi(

@@ -53,6 +53,12 @@ export const rerankDescription: ApiDescription = {
   example: { model: 'rerank-v3.5', query: 'Hello', documents: ['Hello, world', 'Goodbye'] },
 };
 
+/** An event of a stream, as the provider sends it. */
+const event = {
+  type: 'object',
+  properties: { type: { type: 'string' } },
+  additionalProperties: true,
+};
 /** A file of a form. */
 const binary = { contentMediaType: 'application/octet-stream' };
 /** The same file in JSON. */
@@ -77,6 +83,7 @@ export const imagesDescription: ApiDescription = {
   reference: reference('images/create'),
   request: request({ model, prompt: text }, ['model', 'prompt']),
   answer: openObject,
+  event,
   example: { model: 'gpt-image-1', prompt: 'A mill by a river' },
 };
 
@@ -93,6 +100,7 @@ export const imageEditsDescription: ApiDescription = {
     'prompt',
   ]),
   answer: openObject,
+  event,
   example: {
     model: 'gpt-image-1',
     prompt: 'At night',
@@ -120,10 +128,19 @@ export const speechDescription: ApiDescription = {
   vendor: 'OpenAI',
   reference: reference('audio/createSpeech'),
   request: request(
-    { model, input: text, stream_format: { description: '`audio`.', not: { const: 'sse' } } },
+    {
+      model,
+      input: text,
+      stream_format: {
+        enum: ['audio', 'sse', null],
+        description:
+          '`sse`: the answer comes as events. Otherwise its bytes come as the provider makes them; in jobs and on WebSockets as events if the member is there, else in one piece.',
+      },
+    },
     ['model', 'input'],
   ),
   answer: openObject,
+  event,
   otherAnswers: { 'audio/*': binary },
   example: { model: 'gpt-4o-mini-tts', input: 'Hello', voice: 'alloy' },
 };
@@ -142,6 +159,7 @@ const transcripts = {
 
 export const transcriptionsDescription: ApiDescription = {
   ...transcripts,
+  event,
   name: 'Transcription',
   summary: 'Transcribe audio',
   reference: reference('audio/createTranscription'),
