@@ -126,7 +126,7 @@ const SAMPLES = 800;
 
 /** A WAV file of unsigned bytes, whose header says that its length is not known. */
 const WAV_HEADER = Buffer.from(
-  '52494646ffffffff57415645666d74201000000001000100401f0000401f000001000800' + '64617461ffffffff',
+  '52494646ffffffff57415645666d74201000000001000100401f0000401f00000100080064617461ffffffff',
   'hex',
 );
 
