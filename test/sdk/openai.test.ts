@@ -391,7 +391,7 @@ describe('the list of models', () => {
       max_output_tokens: 100,
       supports_function_calling: true,
       supports_vision: false,
-      supported_endpoints: ['/v1/embeddings'],
+      supported_endpoints: ['/v1/embeddings', '/v1beta/models:embedContent'],
     });
   });
 

@@ -140,6 +140,31 @@ describe('images', () => {
     expect((await viewJob(fleet.url, jobOf(answer))).usage).toMatchObject({ prompt_tokens: 3 });
   });
 
+  it('are edited, varied and made whole as well', async () => {
+    const image = file();
+    const { images } = client;
+    const stream = await images.edit({
+      model: 'plain',
+      prompt: 'x',
+      image,
+      partial_images: 1,
+      stream: true,
+    });
+    expect((await all(stream)).map(({ type }) => type)).toEqual([
+      'image_edit.partial_image',
+      'image_edit.completed',
+    ]);
+    for (const work of [
+      images.generate({ model: 'plain', prompt: 'x' }),
+      images.edit({ model: 'plain', prompt: 'x', image }),
+      images.createVariation({ model: 'plain', image }),
+    ]) {
+      expect((await work).data).toHaveLength(1);
+    }
+    const said = await client.audio.translations.create({ model: 'plain', file: file() });
+    expect(said.text).toBe(expectedText({ tokens }));
+  });
+
   it('of a provider that streams none are their last event', async () => {
     expect(await pictures('whole')).toEqual([
       {

@@ -31,7 +31,6 @@ export function bytesAnswer({
     }),
     limits: services.config.limits,
     onDrain: resume,
-    stalled: () => '',
   });
 
   function fail(error: ApiError): void {

@@ -28,8 +28,8 @@ export type SseWriterOptions = {
   /** The text of a keep-alive; empty or absent: a comment. */
   keepAliveText?(): string;
   onDrain(): void;
-  /** The error event that ends the stream if the reader reads nothing for too long. */
-  stalled(): string;
+  /** The error event that ends the stream if the reader reads nothing for too long. Absent: it breaks off. */
+  stalled?(): string;
 };
 
 export const sseHeaders = {
@@ -110,7 +110,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
   }
 
   function endStalled(): void {
-    if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled());
+    if (stalled && waiting.bytes === 0 && !response.writableEnded) response.end(stalled());
     // A reader that read nothing for so long will not read the rest now.
     response.destroy();
   }

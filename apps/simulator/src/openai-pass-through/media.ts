@@ -88,35 +88,44 @@ const usageOf = ({ asked, options }: Call, usage: Usage | undefined): JsonObject
 const PICTURE =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
 
-const images = formatOf({
-  path: '/v1/images/generations',
-  prefix: 'img',
-  prompt: 'prompt',
-  streams: ({ stream }) => isTrue(stream),
-  encoder({ partial_images: asked }, call) {
-    const most = typeof asked === 'number' ? asked : 0;
-    let partial = 0;
-    return {
-      frames(event) {
-        if (event.type === 'text' && partial < most) {
-          partial += 1;
-          const more = { b64_json: PICTURE, partial_image_index: partial - 1 };
-          return [frame({ type: 'image_generation.partial_image', ...more }, true)];
-        }
-        if (event.type !== 'finish') return [];
-        const more = { b64_json: PICTURE, created_at: 1, ...usageOf(call, event.usage) };
-        return [frame({ type: 'image_generation.completed', ...more }, true)];
-      },
-      error: errorFrames,
-      whole: (events) =>
-        JSON.stringify({
-          created: 1,
-          data: [{ b64_json: PICTURE }],
-          ...usageOf(call, usageIn(events)),
-        }),
-    };
-  },
-});
+interface ImagesApi {
+  readonly path: string;
+  readonly prompt: string;
+  /** The beginning of the names of its events; absent: it has no streams. */
+  readonly event?: string;
+}
+
+const imagesAt = ({ path, prompt, event: name }: ImagesApi): WireFormat =>
+  formatOf({
+    path,
+    prefix: 'img',
+    prompt,
+    streams: ({ stream }) => name !== undefined && isTrue(stream),
+    encoder({ partial_images: asked }, call) {
+      // A text in a form.
+      const most = Number(asked ?? 0);
+      let partial = 0;
+      return {
+        frames(event) {
+          if (event.type === 'text' && partial < most) {
+            partial += 1;
+            const more = { b64_json: PICTURE, partial_image_index: partial - 1 };
+            return [frame({ type: `${name}.partial_image`, ...more }, true)];
+          }
+          if (event.type !== 'finish') return [];
+          const more = { b64_json: PICTURE, created_at: 1, ...usageOf(call, event.usage) };
+          return [frame({ type: `${name}.completed`, ...more }, true)];
+        },
+        error: errorFrames,
+        whole: (events) =>
+          JSON.stringify({
+            created: 1,
+            data: [{ b64_json: PICTURE }],
+            ...usageOf(call, usageIn(events)),
+          }),
+      };
+    },
+  });
 
 const usageIn = (events: readonly AnswerEvent[]): Usage | undefined =>
   events.flatMap((event) => (event.type === 'finish' ? (event.usage ?? []) : []))[0];
@@ -170,35 +179,43 @@ const speech = formatOf({
   },
 });
 
-const transcriptions = formatOf({
-  path: '/v1/audio/transcriptions',
-  prefix: 'transcript',
-  prompt: 'file',
-  streams: ({ stream }) => isTrue(stream),
-  encoder({ response_format: format }, call) {
-    let text = '';
-    const usage = (used: Usage | undefined) => {
-      const { usage: counted } = usageOf(call, used);
-      return counted === undefined ? {} : { usage: { type: 'tokens', ...Object(counted) } };
-    };
-    const textIn = (events: readonly AnswerEvent[]): string =>
-      events.map((event) => (event.type === 'text' ? event.text : '')).join('');
-    return {
-      frames(event) {
-        if (event.type === 'text') {
-          text += event.text;
-          return [frame({ type: 'transcript.text.delta', delta: event.text })];
-        }
-        if (event.type !== 'finish') return [];
-        return [frame({ type: 'transcript.text.done', text, ...usage(event.usage) })];
-      },
-      error: errorFrames,
-      whole: (events) =>
-        format === 'text'
-          ? textIn(events)
-          : JSON.stringify({ text: textIn(events), ...usage(usageIn(events)) }),
-    };
-  },
-});
+const textsAt = (path: string, mayStream: boolean): WireFormat =>
+  formatOf({
+    path,
+    prefix: 'transcript',
+    prompt: 'file',
+    streams: ({ stream }) => mayStream && isTrue(stream),
+    encoder({ response_format: format }, call) {
+      let text = '';
+      const usage = (used: Usage | undefined) => {
+        const { usage: counted } = usageOf(call, used);
+        return counted === undefined ? {} : { usage: { type: 'tokens', ...Object(counted) } };
+      };
+      const textIn = (events: readonly AnswerEvent[]): string =>
+        events.map((event) => (event.type === 'text' ? event.text : '')).join('');
+      return {
+        frames(event) {
+          if (event.type === 'text') {
+            text += event.text;
+            return [frame({ type: 'transcript.text.delta', delta: event.text })];
+          }
+          if (event.type !== 'finish') return [];
+          return [frame({ type: 'transcript.text.done', text, ...usage(event.usage) })];
+        },
+        error: errorFrames,
+        whole: (events) =>
+          format === 'text'
+            ? textIn(events)
+            : JSON.stringify({ text: textIn(events), ...usage(usageIn(events)) }),
+      };
+    },
+  });
 
-export const mediaFormats: readonly WireFormat[] = [images, speech, transcriptions];
+export const mediaFormats: readonly WireFormat[] = [
+  imagesAt({ path: '/v1/images/generations', prompt: 'prompt', event: 'image_generation' }),
+  imagesAt({ path: '/v1/images/edits', prompt: 'prompt', event: 'image_edit' }),
+  imagesAt({ path: '/v1/images/variations', prompt: 'image' }),
+  speech,
+  textsAt('/v1/audio/transcriptions', true),
+  textsAt('/v1/audio/translations', false),
+];
