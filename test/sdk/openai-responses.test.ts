@@ -51,7 +51,10 @@ beforeAll(async () => {
     ),
   );
   fleet = await startFleet({
-    models,
+    models: {
+      ...models,
+      'messages text': { targets: [{ provider: 'primary-anthropic', model: 'healthy' }] },
+    },
     workers: 2,
     config: { keys: ['none', 'other'].map((secret) => ({ id: `key-${secret}`, secret })) },
   });
@@ -384,6 +387,56 @@ describe('a response in the background', () => {
         type: 'invalid_request_error',
       });
     }
+  });
+});
+
+describe('a conversation that is compacted', () => {
+  it('goes on from its compaction, at a provider that can read it', async () => {
+    const model = 'responses text';
+    const first = await client.responses.create({ model, input: 'one' });
+    const compacted = await client.responses.compact({
+      model,
+      input: 'two',
+      previous_response_id: first.id,
+    });
+    const words = ['one', expectedText({ tokens: 30 }), 'two'];
+    const item = { type: 'compaction', encrypted_content: expect.any(String) };
+    expect(compacted).toMatchObject({ object: 'response.compaction' });
+    expect(compacted.output.at(-1)).toMatchObject(item);
+    expect(compacted.usage).toMatchObject({ output_tokens: 1 });
+    const sent = JSON.stringify(fleet.primary.requests.at(-1)?.body);
+    for (const text of words) expect(sent).toContain(JSON.stringify(text));
+
+    const next = [
+      ...compacted.output,
+      { role: 'user', content: 'three' },
+    ] as OpenAI.Responses.ResponseInput;
+    await client.responses.create({ model, input: next });
+    expect(fleet.primary.requests.at(-1)?.body).toMatchObject({ input: next });
+    await expect(
+      client.responses.create({ model: 'openai text', input: next }),
+    ).rejects.toMatchObject({
+      status: 400,
+      param: 'input[2]',
+    });
+  });
+
+  it.each([
+    ['messages text', {}, { status: 400, code: 'unsupported_value' }],
+    [
+      'responses text',
+      { previous_response_id: 'resp_0_0mh000000abcdef0123456789abcdef01' },
+      { status: 404, code: 'previous_response_not_found' },
+    ],
+    ['responses text', { input: [] }, { status: 400, param: 'input' }],
+    ['responses status 429', {}, { status: 429 }],
+  ])('is an error for %s with %j', async (model, more, error) => {
+    const asked = client.responses.compact({
+      model,
+      input: 'one',
+      ...more,
+    });
+    await expect(asked).rejects.toMatchObject(error);
   });
 });
 

@@ -51,6 +51,11 @@ const formatsOf: Readonly<
       passThrough(endpoint as Endpoint),
     ]),
   ),
+  // OpenAI itself is a provider of either format.
+  '/v1/responses/compact': {
+    ...passThrough('/v1/responses/compact'),
+    'openai-responses': passThroughFormats['/v1/responses/compact'],
+  },
   '/v1/embeddings': { ...passThrough('/v1/embeddings'), gemini: openAiEmbeddingsAtGemini },
   '/v1beta/models:embedContent': { gemini: geminiEmbeddings, openai: geminiEmbeddingsAtOpenAi },
 };

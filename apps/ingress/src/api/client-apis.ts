@@ -6,6 +6,7 @@ import { gemini } from './gemini/api.ts';
 import { geminiEmbeddings } from './gemini/embeddings.ts';
 import { messages } from './messages/api.ts';
 import {
+  compactResponses,
   embeddings,
   imageEdits,
   imageGenerations,
@@ -25,6 +26,7 @@ export const clientApis: readonly [ClientApi, ...ClientApi[]] = [
   completions,
   messages,
   responses,
+  compactResponses,
   embeddings,
   moderations,
   rerank,

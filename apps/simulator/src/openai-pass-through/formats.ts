@@ -194,4 +194,37 @@ const rerank = formatOf({
   },
 });
 
-export const passThroughFormats: readonly WireFormat[] = [embeddings, moderations, rerank];
+/** The user's messages, and an item that stands for all of the conversation. */
+const compaction = formatOf({
+  path: '/v1/responses/compact',
+  prefix: 'resp',
+  inputs: inputsOf,
+  param: 'input',
+  answer({ input }, inputs, call, id) {
+    const items = Array.isArray(input) ? (input as unknown[]) : [{ role: 'user', content: input }];
+    const { promptTokens: total } = call.asked;
+    return {
+      id: JSON.parse(id.id) as string,
+      object: 'response.compaction',
+      created_at: Number(id.created),
+      output: [
+        ...items.filter((item) => isRecord(item) && item['role'] === 'user'),
+        {
+          id: 'cmp_simulated',
+          type: 'compaction',
+          encrypted_content: Buffer.from(inputs.join('\n')).toString('base64'),
+        },
+      ],
+      ...(call.options.usage !== 'never' && {
+        usage: { input_tokens: total, output_tokens: 1, total_tokens: total + 1 },
+      }),
+    };
+  },
+});
+
+export const passThroughFormats: readonly WireFormat[] = [
+  embeddings,
+  moderations,
+  rerank,
+  compaction,
+];

@@ -236,12 +236,13 @@ function seamOf(
   };
 }
 
-/** By the semantic conventions of OpenTelemetry, which have none for reranking and moderation. */
+/** By the semantic conventions of OpenTelemetry, which have none for reranking, moderation and compaction. */
 const operations: Readonly<Partial<Record<Endpoint, string>>> = {
   '/v1/completions': 'text_completion',
   '/v1/embeddings': 'embeddings',
   '/v1beta/models:embedContent': 'embeddings',
   '/v1/moderations': 'moderation',
+  '/v1/responses/compact': 'compaction',
   '/v1/rerank': 'rerank',
   '/v1/images/generations': 'image_generation',
   '/v1/images/edits': 'image_edit',

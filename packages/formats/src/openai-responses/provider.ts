@@ -22,7 +22,7 @@ export const openAiResponses: ProviderFormat = {
   readLimits: limitsReader([openAiQuota, anthropicQuota]),
   // OpenAI answers a trailing assistant message with another one; vLLM continues it, and cannot be recognised by its address.
   prefillOf: () => false,
-  capabilitiesOf: () => ({ serves: ['chat'] }),
+  capabilitiesOf: () => ({ serves: ['chat', 'compaction'] }),
 };
 
 const authorization = ({ apiKey }: ProviderAccount): Record<string, string> =>

@@ -139,6 +139,7 @@ export const passThroughFormats: Readonly<Partial<Record<Endpoint, ProviderForma
     results: ['results', 'data'],
     mayBeEmpty: true,
   }),
+  '/v1/responses/compact': passThroughFormat({ path: '/responses/compact', results: ['output'] }),
   '/v1/images/generations': images('/images/generations', 'image_generation'),
   '/v1/images/edits': images('/images/edits', 'image_edit', { isForm: true }),
   '/v1/images/variations': images('/images/variations', 'image_edit', { isForm: true }),

@@ -13,6 +13,7 @@ export type Modality = (typeof modalities)[number];
 /** Groups of client APIs: a model that serves one API of a group serves all of them. */
 export const services = [
   'chat',
+  'compaction',
   'embeddings',
   'moderations',
   'rerank',
@@ -45,6 +46,7 @@ export const endpointsOfServices: Readonly<Record<Service, readonly Endpoint[]>>
     '/v1/responses',
     '/v1beta/models:generateContent',
   ],
+  compaction: ['/v1/responses/compact'],
   embeddings: ['/v1/embeddings', '/v1beta/models:embedContent'],
   moderations: ['/v1/moderations'],
   rerank: ['/v1/rerank'],
@@ -57,7 +59,7 @@ export const endpointsOfServices: Readonly<Record<Service, readonly Endpoint[]>>
 export const servicesOfApis: Readonly<Record<ProviderApi, readonly Service[]>> = {
   openai: services,
   anthropic: ['chat'],
-  'openai-responses': ['chat'],
+  'openai-responses': ['chat', 'compaction'],
   gemini: ['chat', 'embeddings'],
 };
 

@@ -7,6 +7,7 @@ export const endpoints = [
   '/v1/completions',
   '/v1/messages',
   '/v1/responses',
+  '/v1/responses/compact',
   '/v1/embeddings',
   '/v1/moderations',
   '/v1/rerank',

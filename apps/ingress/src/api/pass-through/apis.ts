@@ -9,7 +9,9 @@ import { chatCompletions } from '../chat-completions/api.ts';
 import { refuseType } from '../json-body.ts';
 import type { ApiDescription } from '../openapi/client-api.ts';
 import type { ClientApi } from '../port.ts';
+import { continueResponse } from '../responses/conversation.ts';
 import {
+  compactDescription,
   embeddingsDescription,
   imageEditsDescription,
   imagesDescription,
@@ -106,6 +108,12 @@ function checkInput({ input }: Record<string, unknown>): Refused | undefined {
 }
 
 export const embeddings = passThroughApi('/v1/embeddings', embeddingsDescription, checkInput);
+
+/** Of a conversation in OpenAI's Responses API. Only the API that made the result can read it. */
+export const compactResponses: ClientApi = {
+  ...passThroughApi('/v1/responses/compact', compactDescription, checkInput),
+  resolve: continueResponse,
+};
 
 /** OpenAI's own default. */
 export const moderations = passThroughApi('/v1/moderations', moderationsDescription, checkInput, {

@@ -36,6 +36,27 @@ export const moderationsDescription: ApiDescription = {
   example: { input: 'Hello' },
 };
 
+export const compactDescription: ApiDescription = {
+  name: 'Compaction',
+  summary: 'Compact a conversation',
+  vendor: 'OpenAI',
+  reference: 'https://platform.openai.com/docs/api-reference/responses/compact',
+  request: request(
+    {
+      model,
+      input: { type: ['string', 'array'] },
+      previous_response_id: {
+        type: ['string', 'null'],
+        description: 'The response whose conversation comes before `input`.',
+      },
+    },
+    ['model'],
+  ),
+  answer: openObject,
+  ownErrors: ['previous_response_not_found'],
+  example: { model: 'gpt-5', input: [{ role: 'user', content: 'Hello' }] },
+};
+
 export const rerankDescription: ApiDescription = {
   name: 'Rerank',
   summary: 'Rank documents by a query',
