@@ -5,6 +5,8 @@ import { expectedReasoning, expectedText } from '../../apps/simulator/src/index.
 import { readEvents, viewJob } from '../kit/api.ts';
 import { call, jsonOf } from '../kit/http.ts';
 import { startFleet } from '../kit/fleet.ts';
+import { startRawProvider } from '../kit/raw-provider.ts';
+import type { RawProvider } from '../kit/raw-provider.ts';
 import type { Fleet } from '../kit/fleet.ts';
 
 // OpenAI's SDK as a client of /v1/responses, over providers of the same and of another format: whichever of them answers, or
@@ -42,9 +44,59 @@ const modelsOf = (vendor: Vendor) => ({
   ),
 });
 
+/** The events of a provider that runs a tool itself, and has members that no other one has. */
+const found = 'Sunny, says the search that this provider ran for this answer.';
+const searched = (() => {
+  const search = { id: 'ws_1', type: 'web_search_call', status: 'completed', vendor: 1 };
+  const part = { type: 'output_text', text: found, annotations: [{ type: 'vendor_note', at: 3 }] };
+  const said = { id: 'msg_1', type: 'message', role: 'assistant', status: 'completed' };
+  const inText = { item_id: said.id, output_index: 1, content_index: 0 };
+  const head = { id: 'resp_own', object: 'response', model: 'm', created_at: 1, vendor: 'x' };
+  const usage = { input_tokens: 3, output_tokens: 12, total_tokens: 15 };
+  const output = [search, { ...said, content: [part] }];
+  return [
+    { type: 'response.created', response: { ...head, status: 'in_progress', output: [] } },
+    {
+      type: 'response.output_item.added',
+      output_index: 0,
+      item: { ...search, status: 'searching' },
+    },
+    { type: 'response.output_item.done', output_index: 0, item: search },
+    { type: 'response.output_item.added', output_index: 1, item: { ...said, content: [] } },
+    {
+      type: 'response.content_part.added',
+      ...inText,
+      part: { ...part, text: '', annotations: [] },
+    },
+    ...(found.match(/\S+\s*/g) ?? []).map((delta) => ({
+      type: 'response.output_text.delta',
+      ...inText,
+      delta,
+    })),
+    { type: 'response.output_text.done', ...inText, text: found },
+    { type: 'response.content_part.done', ...inText, part },
+    { type: 'response.output_item.done', output_index: 1, item: output[1] },
+    { type: 'response.completed', response: { ...head, status: 'completed', output, usage } },
+  ];
+})();
+/** Members of a response that are this server's own. */
+const ownMembers = new Set(['id', 'background', 'store', 'instructions', 'tools']);
+const withoutOwn = (response: object) =>
+  Object.fromEntries(Object.entries(response).filter(([name]) => !ownMembers.has(name)));
+const wireOf = (events: readonly { type: string }[]) =>
+  events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('');
+
+let raw: RawProvider;
 let fleet: Fleet;
 let client: OpenAI;
 beforeAll(async () => {
+  const contentType = 'text/event-stream';
+  raw = await startRawProvider({
+    own: { contentType, body: wireOf(searched) },
+    cut: { contentType, body: wireOf(searched.slice(0, 9)) },
+    // Says the same, and runs no tool.
+    again: { contentType, body: wireOf([...searched.slice(0, 1), ...searched.slice(3)]) },
+  });
   const models = Object.fromEntries(
     vendors.flatMap((vendor) =>
       Object.entries(modelsOf(vendor)).map(([name, model]) => [`${vendor} ${name}`, model]),
@@ -53,14 +105,24 @@ beforeAll(async () => {
   fleet = await startFleet({
     models: {
       ...models,
+      own: { targets: [{ provider: 'raw', model: 'own' }] },
+      'own cut': {
+        targets: [
+          { provider: 'raw', model: 'cut' },
+          { provider: 'raw', model: 'again' },
+        ],
+      },
       'messages text': { targets: [{ provider: 'primary-anthropic', model: 'healthy' }] },
     },
     workers: 2,
-    config: { keys: ['none', 'other'].map((secret) => ({ id: `key-${secret}`, secret })) },
+    config: {
+      providers: { raw: { api: 'openai-responses', baseUrl: raw.baseUrl } },
+      keys: ['none', 'other'].map((secret) => ({ id: `key-${secret}`, secret })),
+    },
   });
   client = new OpenAI({ baseURL: `${fleet.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
-afterAll(() => fleet.close());
+afterAll(() => Promise.all([fleet.close(), raw.close()]));
 
 const headers = { authorization: 'Bearer none' };
 
@@ -313,6 +375,56 @@ it('tools in a namespace are called by their own names, beside tools that a prov
   };
   const names = messages[1]?.tool_calls?.map(({ function: called }) => called.name);
   expect(names).toEqual(['city__get_weather', 'city__get_weather']);
+});
+
+describe('a provider with events of its own', () => {
+  // Models repeat themselves at this temperature.
+  const streamed = async (model: string) => {
+    const events: ResponseStreamEvent[] = [];
+    const stream = await client.responses.create({
+      model,
+      input: 'hello',
+      temperature: 0,
+      stream: true,
+    });
+    for await (const event of stream) events.push(event);
+    return events;
+  };
+  const plain = ({ sequence_number: _, ...event }: Record<string, unknown>) => {
+    const { response } = event as { response?: Record<string, unknown> };
+    if (!response) return event;
+    return { ...event, response: withoutOwn(response) };
+  };
+  const asSent = (event: object) => {
+    const { logprobs: _, ...rest } = plain(event as Record<string, unknown>) as {
+      logprobs?: unknown;
+    };
+    return rest;
+  };
+
+  it('has all of them in the stream, in the stored response, and in the stream that is read again', async () => {
+    const events = await streamed('own');
+    expect(events.map(asSent)).toEqual(searched.map(asSent));
+    expect(events.map(({ sequence_number: number }) => number)).toEqual([...events.keys()]);
+    const last = events.at(-1);
+    const { id, ...whole } = last?.type === 'response.completed' ? last.response : { id: '' };
+    expect(await client.responses.retrieve(id)).toMatchObject(whole);
+    const more = await client.responses.retrieve(id, { stream: true, starting_after: 3 });
+    const rest: ResponseStreamEvent[] = [];
+    for await (const event of more) rest.push(event);
+    expect(rest).toEqual(events.slice(4));
+  });
+
+  it('is continued by another one in one response, with its items before the seam', async () => {
+    const events = await streamed('own cut');
+    const deltas = events.filter((event) => event.type === 'response.output_text.delta');
+    expect(deltas.map(({ delta }) => delta).join('')).toBe(found);
+    expect(events.filter(({ type }) => type === 'response.created')).toHaveLength(1);
+    expect(events.at(-1)).toMatchObject({
+      type: 'response.completed',
+      response: { output: [{ id: 'ws_1' }, { id: 'msg_1', content: [{ text: found }] }] },
+    });
+  });
 });
 
 describe('a response in the background', () => {

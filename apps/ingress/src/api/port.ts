@@ -39,7 +39,7 @@ export type ClientApi = {
   /** Whether the stream of an answer over HTTP is bytes (bytes-answer.ts) and not events. Absent: it is events. */
   streamsBytes?(answer: AnswerFacts): boolean;
   /** The result of a streamed answer, from the texts of its chunks, as a JSON text. Absent: they have the inner form. */
-  assemble?(chunks: readonly string[]): string | undefined;
+  assemble?(chunks: readonly string[], answer: AnswerFacts): string | undefined;
   /** A request over HTTP may be a form (multipart/form-data), too. */
   readonly takesForms?: true;
   /** The answer to a request that runs on in the background, as a value for JSON. */

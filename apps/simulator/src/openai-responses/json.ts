@@ -90,10 +90,17 @@ export function responseJson(call: Call, { id, created }: Identity, state: Respo
   const vendor = options.vendor === 1 ? VENDOR_FIELD : '';
   return (
     `{"id":${id},"object":"response","created_at":${created},"status":"${status}","background":false,` +
-    `"error":${error},"incomplete_details":${details},"instructions":null,"metadata":{},` +
+    `"completed_at":${status === 'completed' ? created : 'null'},` +
+    `"error":${error},"incomplete_details":${details},"instructions":null,"metadata":${metadataOf(call)},` +
     `"model":${JSON.stringify(asked.model)},"output":[${output.join(',')}],"parallel_tool_calls":true,` +
     `"temperature":1.0,"tool_choice":"auto","tools":[],"top_p":1.0,"store":false,"usage":${counted}${echoed}${vendor}}`
   );
+}
+
+function metadataOf({ rawBody }: Call): string {
+  if (!rawBody.includes('"metadata"')) return '{}';
+  const { metadata } = JSON.parse(rawBody) as { metadata?: unknown };
+  return JSON.stringify(metadata ?? {});
 }
 
 function usageJson({ completion, reasoning }: Usage, input: number): string {

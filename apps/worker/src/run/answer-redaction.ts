@@ -118,8 +118,8 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
   };
 }
 
-/** The paths of an answer's texts: in a chunk, and in a provider's own event, Anthropic's or Gemini's. */
-const textPlaces = ['choices.', `${nativeMember}.delta.`, `${nativeMember}.candidates.`];
+/** The paths of an answer's texts: in a chunk, and in a provider's own event: Anthropic's and OpenAI's `delta`, Gemini's candidates. */
+const textPlaces = ['choices.', `${nativeMember}.delta`, `${nativeMember}.candidates.`];
 
 /** Without the provider's event, which has the text as it was before, unless only the event has a text. `before`: with the key. */
 function withoutStaleEvent(clean: JsonObject, before: unknown): JsonObject {

@@ -10,6 +10,7 @@ import { completionId, createChunkWriter } from '../openai-chat/chunk-writer.ts'
 import type { ChoiceMembers, ChunkWriter, Delta } from '../openai-chat/chunk-writer.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { faultInEvent } from './errors.ts';
+import { NativeEvents } from './native-events.ts';
 import { OutputReader } from './output.ts';
 import { asksForReasoning } from './reasoning.ts';
 import { finishReasonOf, isEnded, toChatUsage } from './usage.ts';
@@ -35,6 +36,9 @@ class ResponseDecoder implements AnswerDecoder {
   private finishReason: string | undefined;
   private usage: Record<string, unknown> | undefined;
   private isShown = false;
+  /** The event that is being taken, if readers get the provider's events. */
+  private native: JsonObject | undefined;
+  private readonly events = new NativeEvents();
 
   constructor(call: StreamCall, sink: AnswerSink, now: () => number) {
     this.call = call;
@@ -63,6 +67,14 @@ class ResponseDecoder implements AnswerDecoder {
 
   take(value: JsonObject, event: UpstreamEvent): Taken {
     const type = value['type'] ?? event.event;
+    this.native = this.call.native && this.events.take(type, value);
+    const taken = this.takeEvent(type, value);
+    // No chunk says what this event says.
+    if (taken === undefined && this.native) this.write(this.writer ?? this.begin({}), {});
+    return taken;
+  }
+
+  private takeEvent(type: unknown, value: JsonObject): Taken {
     switch (type) {
       case 'ping':
       case 'keepalive':
@@ -103,6 +115,9 @@ class ResponseDecoder implements AnswerDecoder {
     if (!isJsonObject(response)) return 'damaged';
     const { status } = response;
     const writer = this.writer ?? this.begin(response);
+    const { native } = this;
+    // What the output still adds is no part of this event.
+    this.native = undefined;
     if (this.output.takeOutput(response['output']) === 'damaged') return 'damaged';
     const { hasCalls } = this.output;
     const details = this.output.encryptedReasoning();
@@ -111,6 +126,7 @@ class ResponseDecoder implements AnswerDecoder {
     if (details.length > 0 && (isWanted || asksForReasoning(requestOf(this.call)))) {
       this.write(writer, { reasoning_details: details });
     }
+    this.native = native;
     this.finishReason = finishReasonOf(isEnded(status) ? status : type, response, hasCalls);
     this.write(writer, {}, { finishReason: this.finishReason });
     this.usage = toChatUsage(response['usage']);
@@ -140,13 +156,19 @@ class ResponseDecoder implements AnswerDecoder {
       this.write(writer, delta, logprobs && { logprobs: { content: logprobs, refusal: null } });
       return;
     }
+    if (this.native) {
+      this.write(writer, delta);
+      return;
+    }
     // A delta with content has nothing else.
     this.isShown = true;
     this.sink.plain(writer.content(delta.content), delta.content);
   }
 
   private write(writer: ChunkWriter, delta: Delta, choice?: ChoiceMembers): void {
-    const { text, chunk } = writer.delta(delta, choice);
+    const { native } = this;
+    this.native = undefined;
+    const { text, chunk } = writer.delta(delta, { ...choice, ...(native && { native }) });
     const visible = visibility(chunk) === 'visible';
     this.isShown ||= visible;
     this.sink.chunk(text, chunk, visible);

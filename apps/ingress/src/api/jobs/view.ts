@@ -229,7 +229,7 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
   return {
     take({ text }: Line): void {
       const kind = text[0];
-      if (kind === 'c' || (kind === 'u' && !api.assemble)) add(text.slice(1));
+      if (kind === 'c' || kind === 'u') add(text.slice(1));
       else if (kind === 'r' || kind === 'z' || kind === 'd') {
         const entry = decodeEntry(text);
         if (entry.kind === 'reset') start();
@@ -242,7 +242,7 @@ function createAnswer(meta: Readonly<RequestMeta>, maxBytes: number) {
       if (whole !== undefined) return { result: singleLine(encode(whole)) };
       if (chars > maxBytes) return { omitted: 'too_large' };
       if (api.assemble) {
-        const own = api.assemble(chunks);
+        const own = api.assemble(chunks, { ...factsOfAnswer(meta), completedAt });
         return own === undefined ? {} : { result: own };
       }
       const result = assembly.result();

@@ -41,17 +41,20 @@ export const compactDescription: ApiDescription = {
   summary: 'Compact a conversation',
   vendor: 'OpenAI',
   reference: 'https://platform.openai.com/docs/api-reference/responses/compact',
-  request: request(
-    {
-      model,
-      input: { type: ['string', 'array'] },
-      previous_response_id: {
-        type: ['string', 'null'],
-        description: 'The response whose conversation comes before `input`.',
+  request: {
+    ...request(
+      {
+        model,
+        input: { type: ['string', 'array'] },
+        previous_response_id: {
+          type: ['string', 'null'],
+          description: 'The response whose conversation comes before `input`.',
+        },
       },
-    },
-    ['model'],
-  ),
+      ['model'],
+    ),
+    anyOf: [{ required: ['input'] }, { required: ['previous_response_id'] }],
+  },
   answer: openObject,
   ownErrors: ['previous_response_not_found'],
   example: { model: 'gpt-5', input: [{ role: 'user', content: 'Hello' }] },

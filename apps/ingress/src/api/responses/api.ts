@@ -1,7 +1,7 @@
 import { openAiResponsesClient } from '@millrace/formats/openai-responses/client/format';
-import { echoOf, responseId, responseOf } from '@millrace/formats/openai-responses/client/response';
-import { isJsonObject } from '@millrace/shared/domain/json';
-import { setMembers } from '@millrace/shared/domain/json-text';
+import type { AnswerFacts } from '@millrace/formats/client-port';
+import { echoOf, ownMembers, responseOf } from '@millrace/formats/openai-responses/client/response';
+import { memberText, setMembers } from '@millrace/shared/domain/json-text';
 import { formatApi } from '../format-api.ts';
 import type { ClientApi } from '../port.ts';
 import { continueResponse } from './conversation.ts';
@@ -14,11 +14,11 @@ const api = formatApi({
   echo: echoOf,
 });
 
-/** The provider was sent the conversation in place of the id. */
-const previousOf = (echo: unknown): Record<string, string> => {
-  const id = isJsonObject(echo) ? echo['previous_response_id'] : undefined;
-  return id === undefined ? {} : { previous_response_id: JSON.stringify(id) };
-};
+/** Members that a provider's own response gets: it was sent a conversation in place of an id, and keeps nothing. */
+const ownTexts = (answer: AnswerFacts): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(ownMembers(answer)).map(([name, value]) => [name, JSON.stringify(value)]),
+  );
 
 /** OpenAI's Responses. */
 export const responses: ClientApi = {
@@ -41,10 +41,17 @@ export const responses: ClientApi = {
     return {
       ...whole,
       body: setMembers(whole.body, {
-        id: JSON.stringify(responseId(answer.id)),
-        ...previousOf(answer.echo),
+        ...ownTexts(answer),
       }),
     };
+  },
+  // With the provider's own items, which no completion has.
+  assemble(chunks, answer) {
+    if (chunks.length === 0) return undefined;
+    const encoder = openAiResponsesClient.encodeStream(answer);
+    for (const chunk of chunks) encoder.chunk(chunk);
+    const end = encoder.end(answer.completedAt).at(-1);
+    return end && memberText(end.data, 'response');
   },
   encodeQueued: (answer) => responseOf(answer, { status: 'queued' }),
 };

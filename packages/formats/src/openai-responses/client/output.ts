@@ -7,6 +7,8 @@ export type Part = {
   json: string;
   annotations: JsonObject[];
   logprobs: unknown[];
+  /** The provider has ended its text, or the whole part. */
+  ended?: 'text' | 'part';
 };
 
 /** The name of the tool, and its namespace if it has one. */
@@ -20,10 +22,15 @@ export type Item = {
   isDone: boolean;
   /** Its text has ended, as another item follows it. */
   isSaid: boolean;
+  /** As the provider began it, and as it ended it. */
+  native?: JsonObject | undefined;
+  final?: JsonObject | undefined;
 } & (
   | { kind: 'message'; parts: Part[] }
   /** `encrypted` is empty if it has not come. */
   | { kind: 'reasoning'; json: string; encrypted: string }
+  /** A tool that the provider runs, or of a type that is not known here. */
+  | { kind: 'other' }
   | { kind: 'function_call' | 'custom_tool_call'; callId: unknown; called: Called; json: string }
 );
 
@@ -43,7 +50,8 @@ export const partOf = ({ type, json, annotations, logprobs }: Part, isWhole: boo
 
 /** An item with its content, or as it begins. */
 export function itemOf(item: Item, isWhole: boolean): JsonObject {
-  const { kind, id } = item;
+  const { kind, id, native, final } = item;
+  if (final) return final;
   const status = isWhole ? 'completed' : 'in_progress';
   switch (kind) {
     case 'message': {
@@ -56,6 +64,9 @@ export function itemOf(item: Item, isWhole: boolean): JsonObject {
       const own = isWhole && encrypted !== '' && { encrypted_content: encrypted };
       return { id, type: kind, summary, ...own };
     }
+    case 'other':
+      // Only the provider could end it.
+      return { ...native, status: 'incomplete' };
     default: {
       const { callId, called, json } = item;
       const given = isWhole ? unescaped(json) : '';

@@ -54,6 +54,27 @@ const namespacesMember = 'namespaces';
 export const namespacesOf = ({ echo }: AnswerFacts): readonly unknown[] =>
   isJsonObject(echo) ? itemsOf(echo[namespacesMember]) : [];
 
+/** Members of a provider's own response that are this server's, or its client's. */
+export function ownMembers({ id, echo }: AnswerFacts): JsonObject {
+  const {
+    background = false,
+    store = true,
+    previous_response_id: previous,
+  }: JsonObject = isJsonObject(echo) ? echo : {};
+  return {
+    id: responseId(id),
+    background,
+    store,
+    ...(previous !== undefined && { previous_response_id: previous }),
+  };
+}
+
+/** What a response repeats of its request, and a log leaves out of a provider's events. */
+export function requestMembers({ echo }: AnswerFacts): JsonObject {
+  const { instructions = null, tools = [] }: JsonObject = isJsonObject(echo) ? echo : {};
+  return { instructions, tools };
+}
+
 /** The id of a response, from that of its request. */
 export const responseId = (requestId: string): string => `resp_${requestId.replace(/^req_/, '')}`;
 

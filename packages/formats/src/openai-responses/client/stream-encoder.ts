@@ -11,9 +11,11 @@ import {
 } from '../../openai-chat/chunk.ts';
 import { contentIn, templateOf } from '../../openai-chat/chunk-template.ts';
 import type { ChunkTemplate } from '../../openai-chat/chunk-template.ts';
+import { nativeMember } from '../../client-port.ts';
 import type { AnswerEncoder, AnswerFacts, FormatEvent } from '../../client-port.ts';
 import { splitName } from '../namespace.ts';
 import { reasoningFormat } from '../reasoning.ts';
+import { NativeOutput } from './native-output.ts';
 import { annotationsIn, escaped, itemOf, partOf, summaryOf, unescaped } from './output.ts';
 import type { Item, Part } from './output.ts';
 import { endOf, fromInnerUsage, namespacesOf, responseOf } from './response.ts';
@@ -37,11 +39,21 @@ export class ResponseEncoder implements AnswerEncoder {
   private readonly unplaced: { data: string; id: string | undefined }[] = [];
   private finishReason: string | undefined;
   private latestUsage: JsonObject | undefined;
+  private readonly native: NativeOutput;
   /** The text of chunks that only add content. */
   private template: ChunkTemplate | undefined;
 
   constructor(answer: AnswerFacts) {
     this.answer = answer;
+    this.native = new NativeOutput({
+      answer,
+      add: (id, members) => {
+        const item = { ...this.newItem('item', id), ...members } as Item;
+        this.items.push(item);
+        return item;
+      },
+      push: (type, members) => this.push(type, members),
+    });
   }
 
   chunk(text: string): readonly FormatEvent[] {
@@ -54,8 +66,11 @@ export class ResponseEncoder implements AnswerEncoder {
     }
     const chunk = JSON.parse(text) as unknown;
     if (!isJsonObject(chunk)) return [];
-    this.addChunk(chunk);
-    if (plainContent(chunk) !== undefined) this.template ??= templateOf(text);
+    const native = chunk[nativeMember];
+    if (isJsonObject(native)) this.passNative(native, chunk);
+    else this.addChunk(chunk);
+    if (native === undefined && plainContent(chunk) !== undefined)
+      this.template ??= templateOf(text);
     return this.taken();
   }
 
@@ -67,7 +82,12 @@ export class ResponseEncoder implements AnswerEncoder {
   end(completedAt?: number): readonly FormatEvent[] {
     this.start();
     const end = this.finish(completedAt);
-    this.push(`response.${String(end['status'])}`, { response: end });
+    if (this.native.end) {
+      const { type, response, ...others } = this.native.end;
+      const output = this.native.outputOf(response, itemsOf(end['output']));
+      const whole = { ...this.native.response(response), output };
+      this.push(String(type), { ...others, response: whole });
+    } else this.push(`response.${String(end['status'])}`, { response: end });
     return this.taken();
   }
 
@@ -126,7 +146,27 @@ export class ResponseEncoder implements AnswerEncoder {
   private push(type: string, members: JsonObject): void {
     const data = JSON.stringify({ type, sequence_number: this.sequence, ...members });
     this.sequence += 1;
-    this.events.push({ name: type, data });
+    // A provider's own event may have any type.
+    this.events.push({ name: type.replaceAll(/[^\w.-]/g, '_'), data });
+  }
+
+  /** `chunk`: the chunk with this event. */
+  private passNative(native: JsonObject, chunk: JsonObject): void {
+    const { type, ...event } = native;
+    const name = String(type);
+    for (const { index, reason } of finishReasons(chunk)) {
+      if (index === 0) this.finishReason = reason;
+    }
+    if (name === 'response.completed' || name === 'response.incomplete') this.native.end = native;
+    else if (states.has(name)) {
+      if (this.isStarted && !this.native.hasBegun) return;
+      this.isStarted = true;
+      this.native.takeState(name, event);
+      this.model ??= this.native.model;
+    } else {
+      this.start();
+      this.native.take(name, event);
+    }
   }
 
   private start(): void {
@@ -147,7 +187,9 @@ export class ResponseEncoder implements AnswerEncoder {
 
   private addThought(text: string): void {
     const last = this.items.at(-1);
-    const item = last?.kind === 'reasoning' && !last.isDone ? last : this.openReasoning();
+    // An item of the provider may have other texts than a summary.
+    const isOpen = last?.kind === 'reasoning' && !last.isDone && !last.native;
+    const item = isOpen ? last : this.openReasoning();
     if (item.json === '') {
       const part = { type: 'summary_text', text: '' };
       this.push('response.reasoning_summary_part.added', {
@@ -215,7 +257,7 @@ export class ResponseEncoder implements AnswerEncoder {
   private openPart() {
     const item = this.items.at(-1);
     const part = item?.kind === 'message' && !item.isDone ? item.parts.at(-1) : undefined;
-    return item && part && { item, part };
+    return item && part && part.ended === undefined ? { item, part } : undefined;
   }
 
   private beginPart(type: Part['type']) {
@@ -311,11 +353,21 @@ export class ResponseEncoder implements AnswerEncoder {
   /** Ends the parts of a message, or the summary of reasoning. */
   private endTexts(item: Item): void {
     if (item.isSaid) return;
+    if (item.native && item.kind !== 'message') {
+      this.native.close(item);
+      item.isSaid = true;
+      return;
+    }
     const place = placeOf(item);
     if (item.kind === 'message') {
       for (const [index, part] of item.parts.entries()) {
+        if (part.ended === 'part') continue;
         const at = { ...place, content_index: index };
         const text = unescaped(part.json);
+        if (part.ended === 'text') {
+          this.push('response.content_part.done', { ...at, part: partOf(part, true) });
+          continue;
+        }
         if (part.type === 'refusal') this.push('response.refusal.done', { ...at, refusal: text });
         else this.push('response.output_text.done', { ...at, text, logprobs: part.logprobs });
         this.push('response.content_part.done', { ...at, part: partOf(part, true) });
@@ -329,6 +381,12 @@ export class ResponseEncoder implements AnswerEncoder {
     item.isSaid = true;
   }
 }
+
+const states: ReadonlySet<string> = new Set([
+  'response.queued',
+  'response.created',
+  'response.in_progress',
+]);
 
 const placeOf = ({ id, index }: Item) => ({ item_id: id, output_index: index });
 
