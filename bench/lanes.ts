@@ -15,6 +15,8 @@ import {
 } from './footprint/report.ts';
 import type { Lane, LaneReport } from './lane.ts';
 import { type CaseName, LOAD_CASES, type Options } from './options.ts';
+import { FORMATS_HEADING, formatsReport, goalsOfFormats } from './formats/report.ts';
+import { runFormats } from './formats/run.ts';
 import { goalsOfLedger, LEDGER_HEADING, ledgerReport } from './ledger/report.ts';
 import { runLedger } from './ledger/run.ts';
 import { goalsOfOverload, OVERLOAD_HEADING, overloadReport } from './overload/report.ts';
@@ -101,6 +103,12 @@ export const LANES: readonly Lane[] = [
     parts: shapesReport(rounds),
     goals: goalsOfShapes(rounds),
     isWrong: rounds.some(({ whole }) => whole < STREAMS),
+    record: { rounds },
+  })),
+  lane('formats', FORMATS_HEADING, runFormats, (rounds) => ({
+    parts: formatsReport(rounds),
+    goals: goalsOfFormats(rounds),
+    isWrong: rounds.some((round) => round.some(({ wrong }) => wrong > 0)),
     record: { rounds },
   })),
   lane('ledger', LEDGER_HEADING, runLedger, (result) => ({

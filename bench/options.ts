@@ -16,6 +16,7 @@ export const CASES = [
   'sockets',
   'slow',
   'shapes',
+  'formats',
   'ledger',
   'console',
 ] as const;
@@ -63,6 +64,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   sockets   12,000 idle WebSockets: memory of each; 2,000 of them with a stream: tokens lost
   slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming
   shapes    request bodies of 12 MiB in every shape of JSON beside 10 streams: how late the event loops are
+  formats   60 paced streams for each pair of wire formats: CPU per chunk with and without a translation
   ledger    1,000,000 requests in a SQLite ledger: stored a second, time of an operator's questions
   console   a real Chromium at a ledger of 100,000 requests and 500 running streams: first view, frames, CPU, size
 
