@@ -77,8 +77,10 @@ export function endingContract(open: () => LogUnderTest): void {
           return meta.id;
         };
         const [plain, keeping] = [await make({}), await make({ keepsBody: true })];
+        const nonces: string[] = [];
         for (const id of [plain, keeping]) {
           const run = await startRun(log, id);
+          nonces.push(run.nonce);
           await run.write('c1');
           expect(await log.body(id)).toBe('text');
           expect(await log.remove(id)).toBe(false);
@@ -94,6 +96,11 @@ export function endingContract(open: () => LogUnderTest): void {
         expect(await log.read(keeping, at(0, 0), 1000)).toBeUndefined();
         expect(await log.remove(keeping)).toBe(false);
         expect(await log.describe(plain)).toBeDefined();
+        // The tokens of its run still reach the ledger, and nobody else.
+        expect(await log.amend(keeping, 'another', ['e1'])).toBe(false);
+        expect(await log.amend(keeping, nonces[1] ?? '', ['e1'])).toBe(true);
+        expect(await log.describe(keeping)).toBeUndefined();
+        expect(await log.read(keeping, at(0, 0), 1000)).toBeUndefined();
       },
     );
 

@@ -2,6 +2,8 @@ import OpenAI from 'openai';
 import { ResponsesWS } from 'openai/resources/responses/ws';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { expectedText } from '../../apps/simulator/src/index.ts';
+import { call } from '../kit/http.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { openSocket } from '../kit/socket.ts';
@@ -243,6 +245,23 @@ describe('a conversation', () => {
       expect([end.type, end.error?.code]).toEqual([type, code]);
     }
   });
+});
+
+test('what a connection remembered and what conversations took is given back', async () => {
+  const held = async () =>
+    sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_bound_bytes', {
+      what: 'request_bodies',
+    });
+  await expect.poll(held).toBe(0);
+  const socket = await open();
+  const first = await answerTo(socket, create('text', { store: false, input: 'x'.repeat(1000) }));
+  expect(await held()).toBeGreaterThan(1000);
+  const previous_response_id: string = first.at(-1)?.['response'].id;
+  await answerTo(socket, create('text', { previous_response_id, store: false }));
+  await answerTo(socket, create('failing', { previous_response_id }));
+  await answerTo(socket, create('text', { previous_response_id: 'resp_none' }));
+  await socket.close();
+  await expect.poll(held).toBe(0);
 });
 
 describe('a frame that cannot be served', () => {

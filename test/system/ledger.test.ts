@@ -145,6 +145,25 @@ test('an error of the control plane names the answer that has it', async () => {
   }
 });
 
+test('a response that is deleted while it runs has the tokens of its attempt', async () => {
+  const model = 'slow';
+  const headers = { 'content-type': 'application/json' };
+  const url = `${fleet.url}/v1/responses`;
+  const body = JSON.stringify({ model, input: 'hello', stream: true });
+  const answer = await fetch(url, { method: 'POST', headers, body });
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('response.output_text.delta')) text += (await reader?.read())?.value ?? '';
+  const id = answer.headers.get('x-request-id') ?? '';
+  const own = `${url}/${id.replace('req_', 'resp_')}`;
+  expect((await fetch(own, { method: 'DELETE' })).status).toBe(200);
+  expect((await fetch(own)).status).toBe(404);
+  const row = await rowOf(fleet, id, 1);
+  expect(row).toMatchObject({ status: 'cancelled', attempts: [{ outcome: 'cancelled' }] });
+  expect(row.usage.output_tokens).toBeGreaterThan(0);
+  await reader?.cancel();
+});
+
 test('a job that is cancelled is in the ledger once', async () => {
   const id = await createJob(fleet.url, 'slow');
   await expect.poll(() => fleet.primary.requests.length).toBe(1);

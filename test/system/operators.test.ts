@@ -121,6 +121,20 @@ describe('the audit log', () => {
     await socket.close();
   });
 
+  test('has a response that the admin deleted', async () => {
+    const made = await call(`${fleet.url}/v1/responses`, {
+      method: 'POST',
+      headers: client,
+      body: { model: 'small', input: 'hello', background: true },
+    });
+    const { id } = jsonOf(made) as { id: string };
+    await call(`${fleet.url}/v1/responses/${id}`, { method: 'DELETE', headers: ops });
+    const target = id.replace('resp_', 'req_');
+    await expect
+      .poll(() => audited(`target=${target}`))
+      .toMatchObject([{ action: 'request.delete', actor: 'ops', outcome: 'ok' }]);
+  });
+
   test('has each config that the fleet used or refused once, however many processes read it', async () => {
     await expect.poll(() => countOf('action=config.changed')).toBe(1);
     const atStart = await audited('action=config.changed');

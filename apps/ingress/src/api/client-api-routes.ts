@@ -1,6 +1,6 @@
 import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError, errorOf } from '../api-error.ts';
 import { factsOf, noteModel } from '../observe/request-log.ts';
 import type { Services } from '../services.ts';
@@ -56,6 +56,7 @@ function clientApiRoute(
     const { principal, headers } = request;
     const body = parseObject(request.body);
     const resolved = await api.resolve?.(body, { text, principal, client: reply.raw, services });
+    if (resolved) releaseWithBody(request, reply, resolved.release);
     const read = readRequest(api, { text, body, members: ofUrl, headers }, resolved);
     const { parsed } = read;
     request.body = read.body;
@@ -90,6 +91,17 @@ function clientApiRoute(
     });
     return reply;
   });
+}
+
+/** `release` is called when the request's body is not held any more, and at the end of its answer. */
+function releaseWithBody(request: FastifyRequest, reply: FastifyReply, release: () => void): void {
+  const { releaseBody } = request;
+  request.releaseBody = () => {
+    releaseBody();
+    release();
+  };
+  if (reply.raw.destroyed) release();
+  else reply.raw.once('close', release);
 }
 
 /** Throws an ApiError on a header that cannot be read. */

@@ -86,6 +86,8 @@ export type ResolveContext = {
 };
 
 export type Resolved = {
+  /** Gives back the memory that its members take, when the body is not needed any more. */
+  release(): void;
   /** Members that the body gets, with JSON texts as values. */
   members: Record<string, string>;
   /** Members that the answer repeats as the client sent them. */

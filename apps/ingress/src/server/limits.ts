@@ -20,6 +20,16 @@ declare module 'fastify' {
 /** Bytes of the request bodies that this ingress holds. */
 export type BodyBudget = { held: number };
 
+/** Counts bytes as held until the returned function is called; further calls of it do nothing. */
+export function holdBytes(budget: BodyBudget, bytes: number): () => void {
+  let held = bytes;
+  budget.held += held;
+  return () => {
+    budget.held -= held;
+    held = 0;
+  };
+}
+
 /** Node checks for connections past a timeout this many times within the timeout, and at least this often. */
 const checksPerTimeout = 4;
 const maxCheckMs = 5000;

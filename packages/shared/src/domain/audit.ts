@@ -16,6 +16,7 @@ export type AuditAction =
   | 'upstream.open'
   | 'upstream.close'
   | 'request.cancel'
+  | 'request.delete'
   | 'request.move'
   | 'queue.change'
   | 'chaos'

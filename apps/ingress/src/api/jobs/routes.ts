@@ -47,6 +47,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const context = { principal, client: reply.raw, services };
     const asked = parseObject(request.body);
     const resolved = await resolveInner(asked, text, context);
+    if (resolved && reply.raw.destroyed) resolved.release();
+    else if (resolved) reply.raw.once('close', resolved.release);
     const job = readJob(asked, text, services.config.webhooks, resolved);
     if (isLarge(text)) await nextTurn();
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;

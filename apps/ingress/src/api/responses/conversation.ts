@@ -3,6 +3,7 @@ import { itemTexts, memberText, withoutMember } from '@millrace/shared/domain/js
 import type { Described } from '@millrace/shared/store/stream-log/port';
 import { ApiError, apiError } from '../../api-error.ts';
 import { requestBounds } from '../../server/json-shape.ts';
+import { holdBytes } from '../../server/limits.ts';
 import type { Resolved, ResolveContext } from '../port.ts';
 import { checkShape, wrongType } from '../json-body.ts';
 import { findResponse, inputItems, storedInput } from './stored-response.ts';
@@ -23,17 +24,23 @@ export async function continueResponse(
   if (asked !== undefined && typeof asked !== 'string' && !Array.isArray(asked)) {
     throw wrongType('input', 'a text or an array', asked);
   }
+  const { bodies, config } = context.services;
+  const { limits } = config;
+  if (bodies.held > limits.requestBodiesBytes) throw apiError('server_busy', { with: 'bodies' });
   const earlier = await itemsOf(id, context);
   const own = inputItems(memberText(context.text, 'input') ?? '[]');
   const input = `[${[...earlier, ...own].join(',')}]`;
-  const { limits } = context.services.config;
   const bytes = Buffer.from(input);
   // The bounds of a body that arrives are those of one that is put together.
   if (bytes.length + context.text.length > limits.requestBodyBytes) {
     throw apiError('request_too_large');
   }
   checkShape(bytes, requestBounds(limits));
-  return { members: { input, previous_response_id: 'null' }, echo: { previous_response_id: id } };
+  return {
+    members: { input, previous_response_id: 'null' },
+    echo: { previous_response_id: id },
+    release: holdBytes(bodies, bytes.length),
+  };
 }
 
 /** What was said up to the end of a response, as input items. */

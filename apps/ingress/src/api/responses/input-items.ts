@@ -16,24 +16,51 @@ export function inputPage(requestId: string, texts: readonly string[], query: It
   if (order !== 'asc' && order !== 'desc') {
     throw apiError('invalid_value', { param: 'order', expected: 'asc or desc' });
   }
-  const all = texts.map((text, index) => itemOf(requestId, text, index));
-  if (order === 'desc') all.reverse();
-  const at = after === undefined ? -1 : all.findIndex(({ id }) => id === after);
-  if (after !== undefined && at < 0) {
-    throw apiError('invalid_value', {
-      param: 'after',
-
-      expected: 'the id of an item',
-    });
+  const isDescending = order === 'desc';
+  const from = after === undefined ? -1 : indexOf(requestId, texts, after, isDescending);
+  if (from === undefined) {
+    throw apiError('invalid_value', { param: 'after', expected: 'the id of an item' });
   }
-  const data = all.slice(at + 1, at + 1 + Number(limit));
+  // Only the items of the page are parsed.
+  const positions = Array.from({ length: texts.length }, (_, index) =>
+    isDescending ? texts.length - 1 - index : index,
+  ).slice(from + 1);
+  const data = positions
+    .slice(0, Number(limit))
+    .map((index) => itemOf(requestId, texts[index] ?? '', index));
   return {
     object: 'list',
     data,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
-    has_more: at + 1 + data.length < all.length,
+    has_more: data.length < positions.length,
   };
+}
+
+/**
+ * The position in the page's order of the item with this id: of several with one id, as a client can send them, the last one, so that a
+ * client that asks on comes to the end. Undefined: there is none.
+ */
+function indexOf(
+  requestId: string,
+  texts: readonly string[],
+  id: string,
+  isDescending: boolean,
+): number | undefined {
+  const own = Number(
+    new RegExp(`^(?:msg|item)_${responseId(requestId).slice('resp_'.length)}_input_(\\d+)$`).exec(
+      id,
+    )?.[1],
+  );
+  const quoted = JSON.stringify(id);
+  const matches = texts.flatMap((text, index) =>
+    index === own || (text.includes(quoted) && itemOf(requestId, text, index).id === id)
+      ? [index]
+      : [],
+  );
+  const found = isDescending ? matches[0] : matches.at(-1);
+  if (found === undefined) return undefined;
+  return isDescending ? texts.length - 1 - found : found;
 }
 
 /** An input item with an id, and with the content of a message as parts. */

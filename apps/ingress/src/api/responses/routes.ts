@@ -81,7 +81,7 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     '/v1/responses/:id',
     { config: { operation: deleteOperation } },
     async (request, reply) => {
-      const { meta } = await cancelResponse(services, request);
+      const { meta } = await cancelResponse(services, request, 'request.delete');
       adoptId(reply, meta.id);
       await within(services.log.remove(meta.id));
       return { id: responseId(meta.id), object: 'response', deleted: true };
@@ -93,13 +93,21 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
 async function cancelResponse(
   services: Services,
   request: FastifyRequest<ResponseRoute>,
+  action: 'request.cancel' | 'request.delete' = 'request.cancel',
 ): Promise<Described> {
   const { principal, params } = request;
   const described = await findResponse(services, principal, params.id);
   const { meta, ended } = described;
   const outcome = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
   services.keyLimits.ended(meta);
-  await recordAdminCancel(services, principal, { address: addressOf(request), meta, outcome });
+  // One that has ended can be deleted.
+  const done = action === 'request.delete' && outcome !== 'unknown' ? 'cancelled' : outcome;
+  await recordAdminCancel(services, principal, {
+    address: addressOf(request),
+    meta,
+    outcome: done,
+    action,
+  });
   return described;
 }
 

@@ -4,6 +4,7 @@ import { aboutRequest, apiError, errorOf } from '../../api-error.ts';
 import { socketPath } from '../../auth/authenticate.ts';
 import { within } from '../../store-timeout.ts';
 import { parseCursor } from '../cursor.ts';
+import type { Resolved } from '../port.ts';
 import { resolveInner } from '../resolve-inner.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
 import { notedModel } from '../../observe/request-log.ts';
@@ -90,6 +91,20 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   requests.checkRoom();
   const text = data.toString('utf8');
   const resolved = await resolveInner(frame, text, { principal, client, services });
+  try {
+    await createResolved(context, frame, text, resolved);
+  } finally {
+    resolved?.release();
+  }
+}
+
+async function createResolved(
+  context: FrameContext,
+  frame: Frame,
+  text: string,
+  resolved: Resolved | undefined,
+): Promise<void> {
+  const { services, principal, requests, socket } = context;
   const { ref, submission } = readCreate(frame, text, Date.now(), resolved);
   await services.loadPrices(submission);
   if (socket.readyState !== socket.OPEN) return;

@@ -83,6 +83,8 @@ export function createMemoryLog({
   const channels = createMemoryChannels();
   let requests = new Map<string, Stored>();
   /** By the hash of the Idempotency-Key. A key whose request is gone is free. */
+  /** The nonces of removed requests. */
+  const removed = new Map<string, string>();
   const named = new Map<string, Named>();
   const jobs = new Map<string, QueuedJob>();
 
@@ -230,6 +232,7 @@ export function createMemoryLog({
     },
 
     async amend(id, nonce, lines) {
+      if (removed.get(id) === nonce) return true;
       const stored = find(id);
       if (!stored?.ended || stored.nonce !== nonce) return false;
       stored.late = lines;
@@ -262,7 +265,9 @@ export function createMemoryLog({
     body: async (id) => find(id)?.body,
 
     async remove(id) {
-      if (!find(id)?.ended) return false;
+      const stored = find(id);
+      if (!stored?.ended) return false;
+      if (stored.nonce !== undefined) removed.set(id, stored.nonce);
       for (const [hash, { id: holder }] of named) if (holder === id) named.delete(hash);
       return requests.delete(id);
     },

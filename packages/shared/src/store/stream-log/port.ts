@@ -41,7 +41,7 @@ export type StreamLog = {
   /**
    * Worker: stores the ends of a run's attempts after another process has ended its request. They are kept
    * behind the terminal line, so no reader sees them; `describe` returns them. False, and without effect, if the
-   * request has not ended or belongs to another run. `facts`: LedgerFacts as JSON, for the ledger.
+   * request has not ended or belongs to another run. For a minute after `remove` it still works, for the ledger. `facts`: LedgerFacts as JSON, for the ledger.
    */
   amend(id: string, nonce: string, lines: readonly string[], facts?: string): Promise<boolean>;
   /** A request's meta, the end of its log, and how it ended. */

@@ -124,7 +124,7 @@ export function createRedisLog({
       return (await redis.get(keys.body(id))) ?? undefined;
     },
 
-    remove: async (id) => (await runScript(redis, scripts.remove, allKeys(id), [])) === 1,
+    remove: async (id) => (await runScript(redis, scripts.remove, allKeys(id), [removedMs])) === 1,
 
     pack: packing.pack,
 
@@ -133,6 +133,9 @@ export function createRedisLog({
     },
   };
 }
+
+/** Milliseconds in which the run of a removed request may still report its tokens: it is stopped at once, and its provider with it. */
+const removedMs = 60_000;
 
 /** The name of a caller in the scripts: inbox and token contain no white space. */
 export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;

@@ -29,6 +29,7 @@ export const actions: readonly string[] = [
   'upstream.open',
   'upstream.close',
   'request.cancel',
+  'request.delete',
   'request.move',
   'queue.change',
   'webhook.replay',

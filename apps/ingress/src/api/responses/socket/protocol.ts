@@ -13,6 +13,7 @@ import { keyEnded } from '../../answer.ts';
 import { factsOfAnswer } from '../../answer-facts.ts';
 import { readContinuation, readDeadline, readMaxCost, readPriority } from '../../headers.ts';
 import { makeRequestId } from '../../../server/request-id.ts';
+import type { Resolved } from '../../port.ts';
 import { readRequest } from '../../read-request.ts';
 import type { Frame } from '../../websocket/frames.ts';
 import type { SocketContext, SocketProtocol, SocketSession } from '../../websocket/protocol.ts';
@@ -117,8 +118,10 @@ class ResponseSession implements SocketSession {
     if (!this.#maySend()) return undefined;
     const turn = readTurn(frame, text);
     const { previous_response_id: previous, store } = turn.body;
+    let resolved: Resolved | undefined;
+    let opened: ResponseTurn | undefined;
     try {
-      const resolved = await responses.resolve?.(turn.body, {
+      resolved = await responses.resolve?.(turn.body, {
         text: turn.text,
         principal,
         services,
@@ -164,10 +167,14 @@ class ResponseSession implements SocketSession {
         this.#answerWarmUp(lane, prepared.meta);
         return undefined;
       }
-      return this.#open(prepared, { lane, frame, span, previous });
+      opened = this.#open(prepared, { lane, frame, span, previous });
+      return opened;
     } catch (error) {
       if (typeof previous === 'string') this.#memory.forget(previous);
       throw error;
+    } finally {
+      const release = resolved?.release;
+      if (release) void (opened?.sent ?? Promise.resolve()).finally(release);
     }
   }
 
