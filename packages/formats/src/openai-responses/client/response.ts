@@ -69,10 +69,18 @@ export function ownMembers({ id, echo }: AnswerFacts): JsonObject {
   };
 }
 
+/** OpenAI's schema wants the members of a function that its request left out. */
+const shownTools = (tools: unknown): unknown[] =>
+  itemsOf(tools).map((tool) =>
+    isJsonObject(tool) && tool['type'] === 'function'
+      ? { description: null, parameters: null, strict: null, ...tool }
+      : tool,
+  );
+
 /** What a response repeats of its request, and a log leaves out of a provider's events. */
 export function requestMembers({ echo }: AnswerFacts): JsonObject {
-  const { instructions = null, tools = [] }: JsonObject = isJsonObject(echo) ? echo : {};
-  return { instructions, tools };
+  const { instructions = null, tools }: JsonObject = isJsonObject(echo) ? echo : {};
+  return { instructions, tools: shownTools(tools) };
 }
 
 /** The id of a response, from that of its request. */
@@ -108,6 +116,7 @@ export function responseOf(answer: AnswerFacts, state: ResponseState): JsonObjec
     incomplete_details: reason === undefined ? null : { reason },
     ...echoed,
     ...echo,
+    tools: shownTools(echo['tools']),
     model: typeof model === 'string' && model !== '' ? model : answer.model,
     output,
     usage: usage ?? null,
@@ -137,7 +146,7 @@ export function fromInnerUsage(usage: JsonObject | undefined): JsonObject | unde
   const counted = [input, output].map((value) => (typeof value === 'number' ? value : 0));
   return {
     input_tokens: counted[0],
-    input_tokens_details: { cached_tokens: 0, ...Object(prompt) },
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0, ...Object(prompt) },
     output_tokens: counted[1],
     output_tokens_details: { reasoning_tokens: 0, ...Object(completion) },
     total_tokens: typeof total === 'number' ? total : (counted[0] ?? 0) + (counted[1] ?? 0),

@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { echoOf, fromInnerUsage, responseOf } from './response.ts';
+
+const answer = (body: object) => ({
+  id: 'req_0_x',
+  model: 'm',
+  createdAt: 0,
+  echo: echoOf(body as Record<string, unknown>),
+});
+
+it('a response has every member of a function that its request left out', () => {
+  const given = { type: 'function', name: 'look', strict: true };
+  const other = { type: 'custom', name: 'say' };
+  const { tools } = responseOf(answer({ tools: [given, other] }), { status: 'in_progress' });
+  expect(tools).toEqual([{ description: null, parameters: null, ...given }, other]);
+  expect(responseOf(answer({}), { status: 'in_progress' })['tools']).toEqual([]);
+});
+
+it('the usage of any provider has the counts of a cache', () => {
+  expect(fromInnerUsage({ prompt_tokens: 1, completion_tokens: 2 })).toMatchObject({
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+    total_tokens: 3,
+  });
+});
