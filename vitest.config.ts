@@ -52,7 +52,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     // On two cores: most files wait for processes of their own.
-    maxWorkers: 3,
+    maxWorkers: 4,
     // What is polled for is there in milliseconds, but the two cores may be busy.
     expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
