@@ -22,11 +22,14 @@ export type Release = {
 const run = promisify(execFile);
 
 /**
- * Checks the release out on first use. Undefined in a checkout without its history: a shallow clone, or an archive.
+ * Checks the release out on first use. Undefined in a checkout without its commit: a shallow clone, or an archive.
  * Rejects if its dependencies cannot be installed.
  */
 export async function previousRelease(): Promise<Release | undefined> {
-  if (!(await hasHistory())) return undefined;
+  if (!(await hasCommit())) {
+    console.warn(`skipped: this checkout has no commit ${commit}, the previous release`);
+    return undefined;
+  }
   const folder = join(root, '.millrace/releases', commit);
   if (!existsSync(folder)) {
     const draft = `${folder}.${process.pid}`;
@@ -41,14 +44,11 @@ export async function previousRelease(): Promise<Release | undefined> {
   return { root: folder, programOf: (role) => join(folder, `apps/${role}/src/main.ts`) };
 }
 
-async function hasHistory(): Promise<boolean> {
-  try {
-    const { stdout } = await run('git', ['rev-parse', '--is-shallow-repository'], { cwd: root });
-    return stdout.trim() === 'false';
-  } catch {
-    return false; // no repository, or no git
-  }
-}
+const hasCommit = (): Promise<boolean> =>
+  run('git', ['cat-file', '-e', `${commit}^{commit}`], { cwd: root }).then(
+    () => true,
+    () => false,
+  );
 
 async function checkOut(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });

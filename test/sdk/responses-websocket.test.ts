@@ -288,14 +288,27 @@ describe('a frame that cannot be served', () => {
 
   test('is one of a 33rd lane', async () => {
     const socket = await open();
+    // A lane that has failed is none; one that remembers a response is one.
+    socket.send({ type: 'response.create', stream_id: 'failed' });
     for (let lane = 0; lane < 33; lane += 1) {
-      socket.send({ type: 'response.create', stream_id: `lane ${lane}` });
+      socket.send(create('text', { generate: false, stream_id: `lane ${lane}` }));
     }
     const last = await socket.next((frame) => (frame as Event)['stream_id'] === 'lane 32');
     expect(last).toMatchObject({ status: 400, error: { code: 'websocket_stream_limit_reached' } });
-    expect(
-      all(socket).filter(({ error }) => error.code === 'websocket_stream_limit_reached'),
-    ).toHaveLength(1);
+    const ended = () => all(socket).filter(({ type }) => type === 'response.completed').length;
+    await socket.next(() => ended() === 32);
+  });
+
+  test('is a fourth one on a lane whose first one runs', async () => {
+    const socket = await open();
+    socket.send(create('slow'));
+    for (let turn = 0; turn < 3; turn += 1) socket.send(create('text'));
+    const refused = await socket.next(({ type }) => type === 'error');
+    expect(refused).toMatchObject({ status: 429, error: { code: 'too_many_requests_on_socket' } });
+    fleet.hurry();
+    const ended = () => all(socket).filter(({ type }) => type === 'response.completed').length;
+    await socket.next(() => ended() === 3);
+    fleet.primary.reset();
   });
 });
 

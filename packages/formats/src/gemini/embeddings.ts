@@ -128,7 +128,7 @@ function readGoogles(text: string, call: AnsweredCall): Read | Fault {
     const fault = geminiFaultIn(value, { body: call.body });
     return fault ? { kind: 'fault', fault } : invalidAnswer;
   }
-  const vectors = embeddings.map((one) => arrays[Number(isJsonObject(one) && one['values'])]);
+  const vectors = embeddings.map((one) => vectorAt(arrays, isJsonObject(one) && one['values']));
   const metadata = value['usageMetadata'];
   const tokens = isJsonObject(metadata) ? metadata['promptTokenCount'] : undefined;
   return areAll(vectors) ? { kind: 'vectors', vectors, usage: usageOf(tokens) } : invalidAnswer;
@@ -147,7 +147,8 @@ function readOpenAis(text: string, call: AnsweredCall): Read | Fault {
   for (const [place, one] of data.entries()) {
     if (!isJsonObject(one)) return invalidAnswer;
     const { index = place, embedding } = one;
-    vectors[Number(index)] = arrays[Number(embedding)];
+    if (typeof index !== 'number') return invalidAnswer;
+    vectors[index] = vectorAt(arrays, embedding);
   }
   const usage = value['usage'];
   const { prompt_tokens: prompt, total_tokens: total } = isJsonObject(usage) ? usage : {};
@@ -156,18 +157,29 @@ function readOpenAis(text: string, call: AnsweredCall): Read | Fault {
     : invalidAnswer;
 }
 
+/** Undefined for a place that is none: a provider left the vector out. */
+const vectorAt = (arrays: readonly string[], place: unknown): string | undefined =>
+  isJsonObject(place) ? arrays[Number(place[placeMember] ?? -1)] : undefined;
+
 const areAll = (vectors: readonly (string | undefined)[]): vectors is readonly string[] =>
   vectors.every((vector) => vector !== undefined);
+
+const numberPattern = String.raw`\s*-?\d[\d.eE+-]*\s*`;
+const numbersPattern = `${numberPattern}(?:,${numberPattern})*`;
 
 /** Characters of an answer beside the numbers of its vectors: some hundred for each of them. */
 const maxOtherChars = 1024 * 1024;
 
-/** The answer with a number in place of each vector, the place of its text in `arrays`; undefined if it is no such answer. */
+/** The member of what stands for a vector while the rest is parsed. */
+const placeMember = 'x_millrace_vector';
+
+/** The answer with an object in place of each vector, which has the place of its text in `arrays`; undefined if it is no such answer. */
 function withoutVectors(text: string, name: string) {
   const arrays: string[] = [];
   const others = text.replaceAll(
-    new RegExp(`("${name}"\\s*:\\s*)\\[([-+.\\deE,\\s]+)\\]`, 'g'),
-    (_all, before: string, numbers: string) => `${before}${arrays.push(numbers) - 1}`,
+    new RegExp(`("${name}"\\s*:\\s*)\\[(${numbersPattern})\\]`, 'g'),
+    (_all, before: string, numbers: string) =>
+      `${before}{"${placeMember}":${arrays.push(numbers) - 1}}`,
   );
   if (others.length > maxOtherChars) return undefined;
   try {

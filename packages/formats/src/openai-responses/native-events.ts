@@ -36,6 +36,8 @@ export class NativeEvents {
 
   private note(event: JsonObject, delta: string): void {
     const key = itemKeyOf(event);
+    // A text of no item cannot be found again.
+    if (key === undefined) return;
     let texts = this.said.get(key);
     if (!texts) this.said.set(key, (texts = new Map<string, string>()));
     const name = textNameOf(event);

@@ -122,6 +122,48 @@ describe('the events of a provider', () => {
   });
 });
 
+describe('the events of a server that leaves positions out', () => {
+  const item = (content: object[], status: string) => ({
+    id: 'msg_1',
+    type: 'message',
+    role: 'assistant',
+    status,
+    content,
+  });
+  const part = { type: 'output_text', annotations: [], logprobs: [], text: words };
+  const inText = { item_id: 'msg_1' };
+  const called = { ...functionCall(1, 'look', `{"at":"${words}"}`), status: 'completed' };
+  const events: WireEvent[] = [
+    created,
+    { type: 'response.output_item.added', item: item([], 'in_progress') },
+    { type: 'response.content_part.added', ...inText, part: { ...part, text: '' } },
+    { type: 'response.output_text.delta', ...inText, delta: words.slice(0, 9) },
+    { type: 'response.output_text.delta', ...inText, delta: words.slice(9) },
+    { type: 'response.output_text.done', ...inText, text: words },
+    { type: 'response.content_part.done', ...inText, part },
+    { type: 'response.output_item.done', item: item([part], 'completed') },
+    {
+      type: 'response.output_item.added',
+      item: { ...called, arguments: '', status: 'in_progress' },
+    },
+    { type: 'response.function_call_arguments.delta', item_id: 'fc_1', delta: called.arguments },
+    { type: 'response.function_call_arguments.done', item_id: 'fc_1', arguments: called.arguments },
+    { type: 'response.output_item.done', item: called },
+    completed(item([part], 'completed'), called),
+  ];
+
+  it('have whole texts, and end each item once', () => {
+    const { out } = pass(events);
+    expect(JSON.stringify(out)).not.toContain('x_millrace');
+    expect(out.map(({ type }) => type)).toEqual(events.map(({ type }) => type));
+    for (const [index, event] of events.entries()) expect(out[index]).toMatchObject(plain(event));
+    const places = out.flatMap(({ type, output_index: at }) =>
+      type === 'response.output_item.done' ? [at] : [],
+    );
+    expect(places).toEqual([0, 1]);
+  });
+});
+
 describe('another attempt', () => {
   const upTo = answer.findIndex(({ type }) => type === 'vendor.progress');
   const chunk = (delta: object, finish: string | null = null) =>

@@ -18,7 +18,8 @@ export const itemKeyOf = ({ item_id: id, item, output_index: index }: JsonObject
 
 /** The name of the text of an event within its item. */
 export const textNameOf = ({ content_index: part, summary_index: summary }: JsonObject): string =>
-  summary === undefined ? `content ${Number(part)}` : `summary ${Number(summary)}`;
+  // Some servers leave the index of an only part out.
+  summary === undefined ? `content ${Number(part ?? 0)}` : `summary ${Number(summary)}`;
 
 /** The value with references in place of the texts that were sent in pieces. */
 export function withReferences(value: unknown, said: ReadonlyMap<string, string>): unknown {

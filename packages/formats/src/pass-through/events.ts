@@ -52,6 +52,9 @@ export function audioIn({ data }: PassedEvent): Buffer {
   return Buffer.from(typeof audio === 'string' ? audio : '', 'base64');
 }
 
+/** Members of each picture of an answer. */
+const ofPicture: ReadonlySet<string> = new Set(['b64_json', 'url', 'revised_prompt']);
+
 /** The answer that the events of a stream make, as it would be without a stream; undefined if they make none. */
 export function wholeOf(events: readonly PassedEvent[]): string | undefined {
   const values = events.map(({ data }) => readJsonObject(data) ?? {});
@@ -64,8 +67,13 @@ export function wholeOf(events: readonly PassedEvent[]): string | undefined {
   const pictures = ofType(/^image_\w+\.completed$/);
   const [first, ...others] = pictures;
   if (first) {
-    const { type: _type, b64_json: _data, usage, created_at: created, ...more } = first;
-    const data = [first, ...others].map(({ b64_json: picture }) => ({ b64_json: picture }));
+    const shared = Object.entries(first).filter(
+      ([name]) => !ofPicture.has(name) && name !== 'type',
+    );
+    const { usage, created_at: created, ...more } = Object.fromEntries(shared);
+    const data = [first, ...others].map((picture) =>
+      Object.fromEntries(Object.entries(picture).filter(([name]) => ofPicture.has(name))),
+    );
     return JSON.stringify({ created, ...more, data, usage });
   }
   const [transcript] = ofType(/^transcript\.text\.done$/);

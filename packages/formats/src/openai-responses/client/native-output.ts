@@ -72,11 +72,12 @@ export class NativeOutput {
       this.addItem(event);
       return;
     }
-    if (event['item_id'] === undefined && event['output_index'] === undefined) {
+    const key = itemKeyOf(event);
+    if (key === undefined) {
       this.target.push(type, event);
       return;
     }
-    const item = this.items.get(itemKeyOf(event)) ?? this.items.get(event['output_index']);
+    const item = this.items.get(key) ?? this.items.get(event['output_index']);
     // Of an item that did not begin here.
     if (!item) return;
     const whole = withTexts(event, (name) => this.textOf(item, name)) as JsonObject;
@@ -161,7 +162,7 @@ function noteMessage(item: Item & { kind: 'message' }, type: string, event: Json
     item.parts.push({ type: kind, json: '', annotations: [], logprobs: [] });
     return;
   }
-  const noted = item.parts[Number(event['content_index'])];
+  const noted = item.parts[Number(event['content_index'] ?? 0)];
   if (!noted) return;
   if (typeof delta === 'string') {
     noted.json += escaped(delta);

@@ -26,6 +26,8 @@ import { ResponseTurn } from './turn.ts';
 
 /** Named lanes of one connection, as in OpenAI's API. */
 export const maxLanes = 32;
+/** Turns of one lane that run or wait: a frame that waits holds memory, and the socket is not read while too many do. */
+const maxInLane = 3;
 /** Milliseconds that a connection lasts, as in OpenAI's API. */
 export const connectionMs = 60 * 60_000;
 
@@ -50,8 +52,8 @@ class ResponseSession implements SocketSession {
   readonly #context: SocketContext;
   readonly #memory: ResponseMemory;
   readonly #scheduler;
-  /** For each lane the end of its newest turn. */
-  readonly #lanes = new Map<string, Promise<unknown>>();
+  /** For each lane the end of its newest turn, and how many run or wait. */
+  readonly #lanes = new Map<string, { newest: Promise<unknown>; turns: number }>();
   readonly #turns = new Set<ResponseTurn>();
   readonly #client = createSocketClient();
   readonly #expiry: NodeJS.Timeout;
@@ -79,9 +81,14 @@ class ResponseSession implements SocketSession {
         throw apiError('websocket_stream_limit_reached', { max: maxLanes });
       }
     }
-    const before = this.#lanes.get(lane);
+    const state = this.#lanes.get(lane) ?? { newest: Promise.resolve(), turns: 0 };
+    if (state.turns >= maxInLane) throw apiError('too_many_requests_on_socket', { max: maxInLane });
+    const before = state.newest;
     const over = Promise.withResolvers<unknown>();
-    this.#lanes.set(lane, over.promise);
+    state.newest = over.promise;
+    state.turns += 1;
+    this.#lanes.set(lane, state);
+    void this.#settleLane(lane, over.promise);
     let turn: ResponseTurn | undefined;
     try {
       await before;
@@ -91,6 +98,15 @@ class ResponseSession implements SocketSession {
       over.resolve(turn?.ended);
     }
     await turn?.sent;
+  }
+
+  /** A lane without turns that remembers nothing is none. */
+  async #settleLane(lane: string, turn: Promise<unknown>): Promise<void> {
+    await turn;
+    const state = this.#lanes.get(lane);
+    if (!state) return;
+    state.turns -= 1;
+    if (state.turns === 0 && !this.#memory.has(lane)) this.#lanes.delete(lane);
   }
 
   resume(): void {
@@ -169,9 +185,6 @@ class ResponseSession implements SocketSession {
       }
       opened = this.#open(prepared, { lane, frame, span, previous });
       return opened;
-    } catch (error) {
-      if (typeof previous === 'string') this.#memory.forget(previous);
-      throw error;
     } finally {
       const release = resolved?.release;
       if (release) void (opened?.sent ?? Promise.resolve()).finally(release);
