@@ -1,6 +1,6 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
-import { itemKeyOf, textNameOf, withReferences } from './said.ts';
+import { itemKeyOf, itemReference, textNameOf, withReferences } from './said.ts';
 
 /**
  * Makes the events that a log keeps for clients of the same API (`nativeMember`). The client's encoder adds again what they leave
@@ -49,10 +49,13 @@ export class NativeEvents {
     const head = JSON.stringify({ ...own, status: '' });
     if (this.head === head) return { status: own['status'] };
     this.head ??= head;
-    const items = itemsOf(output).map((item) =>
-      this.ended.has(JSON.stringify(item)) ? null : item,
+    const texts = itemsOf(output).map((item) => JSON.stringify(item));
+    // The encoder has all items as they ended.
+    if (texts.join() === [...this.ended].join()) return own;
+    const items = itemsOf(output).map((item, index) =>
+      this.ended.has(texts[index] ?? '') ? itemReference(item) : item,
     );
-    return { ...own, ...(items.some((item) => item !== null) && { output: items }) };
+    return { ...own, ...(items.length > 0 && { output: items }) };
   }
 }
 

@@ -116,6 +116,17 @@ describe('the events of a provider', () => {
     expect(JSON.stringify(out.at(-1))).toContain(long);
   });
 
+  it('say a text once, also if the last event leaves an item out', () => {
+    const events = [
+      created,
+      ...thoughts(0, ['A thought.']),
+      ...text(1, words),
+      completed(message(words, 1)),
+    ];
+    const { out } = pass(events);
+    expect(out.map(plain)).toEqual(events.map(plain));
+  });
+
   it('keep another item of the last event, which some providers encrypt anew', () => {
     const events = [created, ...text(0, words), completed({ ...message(words), id: 'msg_other' })];
     expect(pass(events).out.map(plain)).toEqual(events.map(plain));

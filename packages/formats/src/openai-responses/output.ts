@@ -32,6 +32,10 @@ export class OutputReader {
   /** Encrypted reasoning, by item. */
   private readonly encrypted = new Map<string, { data: string; id: unknown }>();
   private readonly annotated = new Set<string>();
+  /** The places of items by their ids: the last event may leave some items out. */
+  private readonly places = new Map<unknown, string>();
+  /** Some gateways give all items the same place. */
+  private sharesPlaces = false;
   /** Items of which something came. */
   private readonly items = new Set<string>();
   /** Characters of the answer's content so far. */
@@ -102,7 +106,8 @@ export class OutputReader {
   takeOutput(output: unknown): Step {
     const hadEvents = this.items.size > 0;
     for (const [index, item] of itemsOf(output).entries()) {
-      const place = `${index}`;
+      const id = isJsonObject(item) ? item['id'] : undefined;
+      const place = (!this.sharesPlaces && this.places.get(id)) || `${index}`;
       if (hadEvents && !this.items.has(place)) continue;
       if (this.takeItem(item, place) === 'damaged') return 'damaged';
     }
@@ -119,6 +124,8 @@ export class OutputReader {
   private takeItem(item: unknown, place: string): Step {
     if (!isJsonObject(item)) return 'damaged';
     this.items.add(place);
+    const { id } = item;
+    if (typeof id === 'string' && id !== '') this.notePlace(id, place);
     switch (item['type']) {
       case 'message':
         return this.takeParts(place, item['content']);
@@ -131,6 +138,12 @@ export class OutputReader {
       default:
         return undefined;
     }
+  }
+
+  private notePlace(id: string, place: string): void {
+    if (this.places.has(id)) return;
+    this.sharesPlaces ||= [...this.places.values()].includes(place);
+    this.places.set(id, place);
   }
 
   private takeParts(place: string, parts: unknown): Step {

@@ -21,6 +21,22 @@ export const textNameOf = ({ content_index: part, summary_index: summary }: Json
   // Some servers leave the index of an only part out.
   summary === undefined ? `content ${Number(part ?? 0)}` : `summary ${Number(summary)}`;
 
+/** The member of a reference to a whole item: its id. */
+const itemMember = 'x_millrace_item';
+
+/** Stands for an item as it ended; without an id, the item itself does. */
+export function itemReference(item: unknown): unknown {
+  const id = isJsonObject(item) ? item['id'] : undefined;
+  return typeof id === 'string' && id !== '' ? { [itemMember]: id } : item;
+}
+
+/** The item that a reference stands for; the value itself if it is none. */
+export function itemFor(value: unknown, items: readonly unknown[]): unknown {
+  const id = isJsonObject(value) ? value[itemMember] : undefined;
+  if (id === undefined) return value;
+  return items.find((item) => isJsonObject(item) && item['id'] === id) ?? value;
+}
+
 /** The value with references in place of the texts that were sent in pieces. */
 export function withReferences(value: unknown, said: ReadonlyMap<string, string>): unknown {
   if (typeof value === 'string') {

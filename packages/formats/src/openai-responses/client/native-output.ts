@@ -1,7 +1,7 @@
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
 import type { AnswerFacts } from '../../client-port.ts';
-import { itemKeyOf, textNameOf, withTexts } from '../said.ts';
+import { itemFor, itemKeyOf, textNameOf, withTexts } from '../said.ts';
 import { escaped, unescaped } from './output.ts';
 import type { Item } from './output.ts';
 import { ownMembers, requestMembers } from './response.ts';
@@ -64,7 +64,7 @@ export class NativeOutput {
   /** The output of the provider's last event: `items` as they ended, but for those that it has otherwise. */
   outputOf(response: unknown, items: readonly unknown[]): readonly unknown[] {
     const own = isJsonObject(response) ? itemsOf(response['output']) : [];
-    return own.length === 0 ? items : own.map((item, index) => item ?? items[index]);
+    return own.length === 0 ? items : own.map((item) => itemFor(item, items));
   }
 
   take(type: string, event: JsonObject): void {
