@@ -1,5 +1,6 @@
 import type { AttemptEnded } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { reasoningBeside } from '@millrace/shared/domain/tokens';
 import type { ContinuationStrategy } from '../continuation/strategies.ts';
 
 /*
@@ -138,16 +139,13 @@ function completionOf(facts: AnswerFacts, usage: Usage): Count {
   return { tokens, details, isEstimate: true };
 }
 
-/** Completion tokens, and the reasoning tokens among them. xAI and Gemini count reasoning only in the total. */
+/** Completion tokens, and the reasoning tokens among them. */
 function answeredIn(report: Usage): { all: number; reasoning: number; spoken: number } | undefined {
-  const { completion_tokens, prompt_tokens, total_tokens } = report;
-  if (typeof completion_tokens !== 'number') return undefined;
+  const completion = report['completion_tokens'];
+  if (typeof completion !== 'number') return undefined;
   const details = report['completion_tokens_details'];
-  const told = isJsonObject(details) ? count(details['reasoning_tokens']) : 0;
-  const completion = count(completion_tokens);
-  const isBeside = told > 0 && count(total_tokens) === count(prompt_tokens) + completion + told;
-  const all = isBeside ? completion + told : completion;
-  const reasoning = Math.min(told, all);
+  const all = count(completion) + reasoningBeside(report);
+  const reasoning = Math.min(isJsonObject(details) ? count(details['reasoning_tokens']) : 0, all);
   return { all, reasoning, spoken: all - reasoning };
 }
 

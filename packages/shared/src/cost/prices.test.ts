@@ -170,3 +170,14 @@ test('a usage that is none, or has counts that are none, has no tokens', () => {
   expect(tokenCounts({ prompt_tokens: '17', completion_tokens: -1 })).toEqual(noTokens);
   expect(tokenCounts({ prompt_tokens: null, prompt_tokens_details: [] })).toEqual(noTokens);
 });
+
+test('reasoning that a provider counts beside the completion is output', () => {
+  const usage = {
+    prompt_tokens: 10,
+    completion_tokens: 50,
+    total_tokens: 100,
+    completion_tokens_details: { reasoning_tokens: 40 },
+  };
+  expect(tokenCounts(usage)).toMatchObject({ output: 90, reasoning: 40 });
+  expect(tokenCounts({ ...usage, total_tokens: 60 })).toMatchObject({ output: 50, reasoning: 40 });
+});

@@ -1,4 +1,5 @@
 import { isJsonObject } from '../domain/json.ts';
+import { reasoningBeside } from '../domain/tokens.ts';
 
 /** What an attempt used, in tokens. Cached and written tokens are a part of `input`, reasoning is a part of `output`. */
 export type TokenCounts = {
@@ -40,7 +41,7 @@ export function tokenCounts(usage: unknown): TokenCounts {
     cacheWritten: count(usage['cache_creation_input_tokens']),
     cacheWrittenForHour: count(written['ephemeral_1h_input_tokens']),
     audioInput: count(prompt['audio_tokens']),
-    output: count(usage['completion_tokens']),
+    output: count(count(usage['completion_tokens']) + reasoningBeside(usage)),
     audioOutput: count(completion['audio_tokens']),
     reasoning: count(completion['reasoning_tokens']),
   };

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { estimateTokens, tokensIn, tokensInJson, tokensUsed } from './tokens.ts';
+import {
+  estimateTokens,
+  reasoningBeside,
+  tokensIn,
+  tokensInJson,
+  tokensUsed,
+} from './tokens.ts';
 
 it('a request is estimated by its length and the longest answer that it allows', () => {
   const body = JSON.stringify({ max_tokens: 100, messages: [{ content: 'x'.repeat(4000) }] });
@@ -33,6 +39,16 @@ it('what was used is read from a usage, whatever of it is there', () => {
   expect(tokensUsed({ completion_tokens: 0 })).toBe(0);
   for (const none of [undefined, null, 'x', {}, { total_tokens: '9' }]) {
     expect(tokensUsed(none)).toBeUndefined();
+  }
+});
+
+it('reasoning is beside the completion only if the total says so', () => {
+  const details = { completion_tokens_details: { reasoning_tokens: 40 } };
+  const counts = { prompt_tokens: 10, completion_tokens: 50, ...details };
+  expect(reasoningBeside({ ...counts, total_tokens: 100 })).toBe(40);
+  expect(reasoningBeside({ ...counts, total_tokens: 60 })).toBe(0);
+  for (const none of [undefined, 'x', {}, counts, { total_tokens: 60 }, { ...details }]) {
+    expect(reasoningBeside(none)).toBe(0);
   }
 });
 

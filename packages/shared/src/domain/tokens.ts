@@ -134,3 +134,16 @@ export function tokensUsed(usage: unknown): number | undefined {
       : (prompt ?? 0) + (completion ?? 0);
   return count(total_tokens) ?? sum;
 }
+
+/**
+ * The reasoning tokens that `completion_tokens` of a usage leaves out: xAI counts them only in the total, where OpenAI has them in
+ * both.
+ */
+export function reasoningBeside(usage: unknown): number {
+  if (!isJsonObject(usage)) return 0;
+  const details = usage['completion_tokens_details'];
+  const count = (value: unknown) => (typeof value === 'number' && value > 0 ? value : 0);
+  const reasoning = count(isJsonObject(details) ? details['reasoning_tokens'] : undefined);
+  const counted = count(usage['prompt_tokens']) + count(usage['completion_tokens']);
+  return count(usage['total_tokens']) === counted + reasoning ? reasoning : 0;
+}

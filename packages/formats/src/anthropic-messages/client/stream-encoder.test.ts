@@ -102,6 +102,24 @@ test('the computed tokens count, whatever members of these names a provider adds
   });
 });
 
+test('reasoning that a provider counts beside the completion is output, and no more than the prompt was cached', () => {
+  const encoder = encodeStream(facts);
+  const usage = {
+    prompt_tokens: 10,
+    completion_tokens: 50,
+    total_tokens: 100,
+    prompt_tokens_details: { cached_tokens: 161 },
+    completion_tokens_details: { reasoning_tokens: 40 },
+  };
+  encoder.usage(JSON.stringify({ choices: [], usage }));
+  const end = JSON.parse(encoder.end().at(-2)?.data ?? '') as Data;
+  expect(end['usage']).toMatchObject({
+    input_tokens: 0,
+    cache_read_input_tokens: 10,
+    output_tokens: 90,
+  });
+});
+
 test('a provider’s member named `native` is no event, and its own event has one line', () => {
   const chunk = chunkOf({ content: 'a' }, null, { native: { model: 'x' } });
   expect(blocksOf(encode(chunk))).toEqual([{ type: 'text', text: 'a' }]);

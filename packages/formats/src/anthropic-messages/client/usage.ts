@@ -1,5 +1,6 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
+import { reasoningBeside } from '@millrace/shared/domain/tokens';
 
 /** Members of the inner form's usage; the others are Anthropic's own, which an Anthropic provider has reported. */
 const innerMembers: ReadonlySet<string> = new Set([
@@ -13,14 +14,16 @@ const innerMembers: ReadonlySet<string> = new Set([
 /** The inner form's usage in Anthropic's form, whose `input_tokens` exclude what was read from or written to a cache. */
 export function fromInnerUsage(usage: JsonObject): JsonObject {
   const own = Object.fromEntries(Object.entries(usage).filter(([name]) => !innerMembers.has(name)));
-  const read = count(member(usage['prompt_tokens_details'], 'cached_tokens'));
+  const prompt = count(usage['prompt_tokens']);
+  // Some providers report more cached tokens than the prompt has; the sum of Anthropic's counts is the prompt.
+  const read = Math.min(prompt, count(member(usage['prompt_tokens_details'], 'cached_tokens')));
   const written = count(own['cache_creation_input_tokens']);
   return {
     ...own,
-    input_tokens: Math.max(0, count(usage['prompt_tokens']) - read - written),
+    input_tokens: Math.max(0, prompt - read - written),
     cache_creation_input_tokens: written,
     cache_read_input_tokens: read,
-    output_tokens: count(usage['completion_tokens']),
+    output_tokens: count(usage['completion_tokens']) + reasoningBeside(usage),
   };
 }
 

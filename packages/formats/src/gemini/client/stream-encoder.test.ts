@@ -92,6 +92,22 @@ describe('a streamed answer for a Gemini client', () => {
     expect(encode(chunks)).toEqual([first, ...events.slice(1)]);
   });
 
+  it('has all tokens of a provider that counts reasoning beside the completion', () => {
+    const usage = {
+      prompt_tokens: 10,
+      completion_tokens: 50,
+      total_tokens: 100,
+      completion_tokens_details: { reasoning_tokens: 40 },
+    };
+    const end = encode([chunk({ content: 'a' }, 'stop')], { choices: [], usage }).at(-1);
+    expect(end?.['usageMetadata']).toEqual({
+      promptTokenCount: 10,
+      candidatesTokenCount: 50,
+      totalTokenCount: 100,
+      thoughtsTokenCount: 40,
+    });
+  });
+
   it('has thoughts if the client asks for them', () => {
     const delta = { reasoning_content: 'Hm.', content: 'Yes.' };
     const partsFor = (echo: unknown) => {

@@ -1,11 +1,12 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
+import { reasoningBeside } from '@millrace/shared/domain/tokens';
 import type { AnswerFacts } from '../../client-port.ts';
 
 /** The inner form's usage as Gemini's `usageMetadata`, which counts thoughts apart from the answer. */
 export function fromInnerUsage(usage: JsonObject): JsonObject {
   const prompt = count(usage['prompt_tokens']);
-  const completion = count(usage['completion_tokens']);
+  const completion = count(usage['completion_tokens']) + reasoningBeside(usage);
   const cached = count(member(usage['prompt_tokens_details'], 'cached_tokens'));
   const thoughts = count(member(usage['completion_tokens_details'], 'reasoning_tokens'));
   return {

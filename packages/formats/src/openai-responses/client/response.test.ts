@@ -22,3 +22,17 @@ it('the usage of any provider has the counts of a cache', () => {
     total_tokens: 3,
   });
 });
+
+it('reasoning that a provider counts beside the completion is output', () => {
+  const usage = {
+    prompt_tokens: 10,
+    completion_tokens: 50,
+    total_tokens: 100,
+    completion_tokens_details: { reasoning_tokens: 40 },
+  };
+  expect(fromInnerUsage(usage)).toMatchObject({
+    output_tokens: 90,
+    output_tokens_details: { reasoning_tokens: 40 },
+    total_tokens: 100,
+  });
+});

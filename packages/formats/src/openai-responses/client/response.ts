@@ -1,6 +1,7 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
+import { reasoningBeside } from '@millrace/shared/domain/tokens';
 import type { AnswerFacts } from '../../client-port.ts';
 
 /** Members of a request that its response repeats, with their values if the request has none. */
@@ -143,13 +144,14 @@ export function fromInnerUsage(usage: JsonObject | undefined): JsonObject | unde
     completion_tokens_details: completion,
     ...others
   } = usage;
-  const counted = [input, output].map((value) => (typeof value === 'number' ? value : 0));
+  const inputTokens = typeof input === 'number' ? input : 0;
+  const outputTokens = (typeof output === 'number' ? output : 0) + reasoningBeside(usage);
   return {
-    input_tokens: counted[0],
+    input_tokens: inputTokens,
     input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0, ...Object(prompt) },
-    output_tokens: counted[1],
+    output_tokens: outputTokens,
     output_tokens_details: { reasoning_tokens: 0, ...Object(completion) },
-    total_tokens: typeof total === 'number' ? total : (counted[0] ?? 0) + (counted[1] ?? 0),
+    total_tokens: typeof total === 'number' ? total : inputTokens + outputTokens,
     ...others,
   };
 }
