@@ -1,12 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import {
-  estimateTokens,
-  reasoningBeside,
-  tokensIn,
-  tokensInJson,
-  tokensUsed,
-} from './tokens.ts';
+import { estimateTokens, reasoningBeside, tokensIn, tokensInJson, tokensUsed } from './tokens.ts';
 
 it('a request is estimated by its length and the longest answer that it allows', () => {
   const body = JSON.stringify({ max_tokens: 100, messages: [{ content: 'x'.repeat(4000) }] });
